@@ -1,0 +1,147 @@
+"""From a ModelConfig to a sentence-transformers MultiVectorEncoder, with or without trainable adapters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sentence_transformers import MultiVectorEncoder
+from torch import nn
+
+from metaembed_rag.embedding.backbone import resolve_backbone
+from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.families import family_of
+from metaembed_rag.embedding.tokens import MetaTokenHead, MetaTokenTransformer
+from metaembed_rag.errors import ModelError
+
+HEAD_FILE = "projection.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+
+
+def build_encoder(
+    config: ModelConfig, *, device: str | None = None, attention: str = "sdpa"
+) -> MultiVectorEncoder:
+    """The bare backbone with Meta Tokens and head, none of them trained.
+
+    Args:
+        config: what to build.
+        device: where; None lets torch choose.
+        attention: transformers' attention implementation.
+
+    Raises:
+        ModelError: the backbone cannot be loaded, or its tokenizer has too few reserved tokens.
+    """
+    family = family_of(config.model_type)
+    try:
+        transformer = MetaTokenTransformer(
+            resolve_backbone(config.backbone),
+            query_token_ids=(),
+            document_token_ids=(),
+            prefix_attention=family.prefix_attention,
+            max_seq_length=config.window,
+            model_kwargs={"attn_implementation": attention},
+        )
+    except OSError as error:
+        raise ModelError(f"backbone {config.backbone!r} cannot be loaded: {error}") from error
+    ids = _reserved_ids(transformer.tokenizer, config)
+    transformer.query_token_ids = ids[: config.query_tokens]
+    transformer.document_token_ids = ids[config.query_tokens :]
+    head = MetaTokenHead(transformer.get_embedding_dimension(), config.dim)
+    encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
+    encoder.eval()
+    return encoder
+
+
+def add_adapter(
+    encoder: MultiVectorEncoder, config: ModelConfig, *, rank: int, alpha: int, dropout: float, seed: int
+) -> None:
+    """Make LoRA weights, Meta Token rows and projection trainable, in place; everything else is frozen.
+
+    The Meta Token rows start as noise of the size of the vocabulary's own rows (arXiv 2509.18095 starts them
+    at random), around their mean: rows that differ from the first step on do not collapse into one.
+    """
+    transformer = encoder[0]
+    family = family_of(config.model_type)
+    ids = [*transformer.query_token_ids, *transformer.document_token_ids]
+    _initialise_rows(transformer.model.get_input_embeddings(), ids, seed)
+    lora = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=family.lora_targets,
+        trainable_token_indices={family.embedding: ids},
+    )
+    transformer.model = get_peft_model(transformer.model, lora)
+
+
+def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
+    """Write adapter, Meta Token rows and projection as safetensors in half precision, and the config.
+
+    Half precision moves a row by less than 1e-3 of its length and halves the download.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder[0].model.save_pretrained(folder, save_embedding_layers=False)
+    adapter = load_file(folder / ADAPTER_FILE)
+    save_file({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
+    # peft records where the backbone lay on the training machine; the model's own config names it portably.
+    path = folder / ADAPTER_CONFIG_FILE
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = config.backbone
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if config.dim is not None:
+        weights = {key: value.half().contiguous() for key, value in encoder[1].state_dict().items()}
+        save_file(weights, folder / HEAD_FILE)
+    config.save(folder)
+    # peft writes a template card; the model's own card is written by whoever trained it.
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
+    """Read what ``save_adapter`` wrote and merge it into the backbone, in place.
+
+    Raises:
+        ModelError: files are missing, damaged, or of another shape.
+    """
+    transformer, head = encoder[0], encoder[1]
+    needed = [ADAPTER_FILE, ADAPTER_CONFIG_FILE, *([HEAD_FILE] if config.dim is not None else [])]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
+    try:
+        adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
+        transformer.model = adapted.merge_and_unload()
+        if config.dim is not None:
+            head.load_state_dict({key: value.float() for key, value in load_file(folder / HEAD_FILE).items()})
+    except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+        raise ModelError(f"{folder} does not fit its backbone {config.backbone!r}: {error}") from error
+    encoder.eval()
+
+
+def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name."""
+    return {name: value for name, value in encoder.named_parameters() if value.requires_grad}
+
+
+def _reserved_ids(tokenizer: Any, config: ModelConfig) -> list[int]:
+    family = family_of(config.model_type)
+    count = config.query_tokens + config.document_tokens
+    names = [family.reserved_token(n) for n in range(count)]
+    vocabulary = tokenizer.get_vocab()
+    missing = [name for name in names if name not in vocabulary]
+    if missing:
+        raise ModelError(f"{config.backbone!r} reserves too few tokens for {count} Meta Tokens: no {missing[0]}")
+    return [vocabulary[name] for name in names]
+
+
+@torch.no_grad()
+def _initialise_rows(embedding: nn.Embedding, ids: list[int], seed: int) -> None:
+    weight = embedding.weight
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(ids), weight.shape[1], generator=generator)
+    weight[ids] = weight.mean(dim=0) + noise.to(weight) * weight.std(dim=0)

@@ -1,0 +1,63 @@
+"""What a model folder says about itself: ``metaembed.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from metaembed_rag.errors import ModelError
+
+CONFIG_FILE = "metaembed.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Everything needed to rebuild a model around its backbone.
+
+    Attributes:
+        name: what the model is called in an index.
+        backbone: see ``resolve_backbone``.
+        model_type: the backbone's transformers ``model_type``: a key of the family table.
+        query_tokens: query Meta Tokens.
+        document_tokens: document Meta Tokens.
+        dim: width of each vector; None keeps the backbone's hidden size.
+        window: tokens of text read at once, special tokens included, Meta Tokens not.
+    """
+
+    name: str
+    backbone: str
+    model_type: str = "bert"
+    query_tokens: int = 16
+    document_tokens: int = 64
+    dim: int | None = 128
+    window: int = 256
+
+    def save(self, folder: Path) -> None:
+        content = {"format": FORMAT, **asdict(self)}
+        (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelConfig:
+        """Read ``metaembed.json``.
+
+        Raises:
+            ModelError: it is missing, malformed, or of a format this version does not know.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{folder} holds no {CONFIG_FILE}: not a MetaEmbed model folder") from None
+        except ValueError as error:
+            raise ModelError(f"{path} is not valid JSON: {error}") from error
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ModelError(f"{path} is not of format {FORMAT}; upgrade metaembed-rag to read it")
+        unknown = set(content) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ModelError(f"{path} has unknown entries {sorted(unknown)}; upgrade metaembed-rag to read it")
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise ModelError(f"{path} is incomplete: {error}") from error

@@ -1,0 +1,159 @@
+"""The two modules that make a backbone a MetaEmbed model: append Meta Tokens, then select, project, normalise.
+
+Data flow: ``texts -> MetaTokenTransformer -> token_embeddings [n, tokens, hidden] -> MetaTokenHead ->
+token_embeddings [n, budget, dim]``. Both plug into sentence-transformers' ``MultiVectorEncoder``.
+
+Attention of a bidirectional backbone (``prefix_attention``): text attends to text only, and Meta Token i
+attends to the text and to Meta Tokens 0..i. So the first r rows of an embedding are the same whether r or
+all Meta Tokens are appended, exactly as under the causal attention of the paper (arXiv 2509.18095), and a
+small budget costs less to encode. Causal backbones have both properties by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from sentence_transformers.base.modules import Module, Transformer
+from torch import Tensor, nn
+
+from metaembed_rag.errors import InputError
+
+#: Key under which the number of appended Meta Tokens travels from one module to the other.
+META_TOKENS = "meta_tokens"
+
+
+class MetaTokenTransformer(Transformer):  # type: ignore[misc]
+    """A backbone whose inputs end in Meta Tokens.
+
+    Args:
+        model_name_or_path: the backbone, as transformers takes it.
+        query_token_ids: vocabulary rows of the query Meta Tokens, coarse to fine.
+        document_token_ids: vocabulary rows of the document Meta Tokens, coarse to fine.
+        prefix_attention: build the mask described above; for bidirectional backbones only.
+        kwargs: as for sentence-transformers' Transformer.
+    """
+
+    # ``budget`` is read by ``preprocess``; naming it here lets ``encode(..., budget=4)`` pass it on.
+    forward_kwargs: set[str] = {"budget"}
+
+    def __init__(
+        self,
+        model_name_or_path: str,
+        *,
+        query_token_ids: Sequence[int],
+        document_token_ids: Sequence[int],
+        prefix_attention: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model_name_or_path, **kwargs)
+        self.query_token_ids = list(query_token_ids)
+        self.document_token_ids = list(document_token_ids)
+        self.prefix_attention = prefix_attention
+
+    def preprocess(
+        self,
+        inputs: Sequence[Any],
+        prompt: str | None = None,
+        processing_kwargs: Any = None,
+        *,
+        task: str | None = None,
+        budget: int | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Tokenise, then append the first ``budget`` Meta Tokens of ``task`` ("query" or "document")."""
+        features = super().preprocess(
+            inputs, prompt=prompt, processing_kwargs=processing_kwargs, task=task, **kwargs
+        )
+        if not features:
+            return cast("dict[str, Any]", features)
+        ids = self.query_token_ids if task == "query" else self.document_token_ids
+        count = len(ids) if budget is None else budget
+        if not 1 <= count <= len(ids):
+            raise InputError(f"budget: {task or 'document'} has 1 to {len(ids)} Meta Tokens, not {count}")
+        return {**features, **self._append(features, torch.tensor(ids[:count])), META_TOKENS: count}
+
+    def forward(self, features: dict[str, Any], *, budget: int | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Run the backbone on what ``preprocess`` made; see the module docstring for the attention of bidirectional ones."""
+        if self.prefix_attention:
+            mask = prefix_attention_mask(features["attention_mask"], features[META_TOKENS])
+            kwargs["attention_mask"] = _additive(mask, self.model.dtype)
+        return cast("dict[str, Any]", super().forward(features, **kwargs))
+
+    def _append(self, features: dict[str, Any], token_ids: Tensor) -> dict[str, Tensor]:
+        input_ids, mask = features["input_ids"], features["attention_mask"]
+        rows, count = input_ids.shape[0], len(token_ids)
+        appended = {
+            "input_ids": torch.cat([input_ids, token_ids.expand(rows, -1)], dim=1),
+            "attention_mask": torch.cat([mask, mask.new_ones(rows, count)], dim=1),
+        }
+        if "token_type_ids" in features:
+            types = features["token_type_ids"]
+            appended["token_type_ids"] = torch.cat([types, types.new_zeros(rows, count)], dim=1)
+        if self.prefix_attention:
+            # Absolute positions: the text keeps its own and may use all of them; the Meta Tokens stand at a
+            # fixed one, which their learned rows absorb, so padding and text length never move them.
+            positions = torch.arange(input_ids.shape[1]).expand(rows, -1)
+            appended["position_ids"] = torch.cat([positions, positions.new_zeros(rows, count)], dim=1)
+        return appended
+
+
+class MetaTokenHead(Module):  # type: ignore[misc]
+    """Select the Meta Tokens' last-layer states, project them to ``dim`` and L2-normalise each row.
+
+    Args:
+        hidden: width of the backbone's states.
+        dim: width of the embedding; None keeps the states as they are (the paper's main runs).
+    """
+
+    config_keys: list[str] = ["hidden", "dim"]
+
+    def __init__(self, hidden: int, dim: int | None = None) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.dim = dim
+        self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
+        if self.projection is not None:
+            # An orthogonal map keeps angles as well as dim < hidden allows: training starts from the
+            # backbone's own geometry.
+            nn.init.orthogonal_(self.projection.weight)
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
+        states = features["token_embeddings"][:, -features[META_TOKENS] :]
+        if self.projection is not None:
+            states = self.projection(states)
+        features["token_embeddings"] = nn.functional.normalize(states.float(), dim=-1)
+        features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
+        return features
+
+    def get_embedding_dimension(self) -> int:
+        return self.dim or self.hidden
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+
+def prefix_attention_mask(padding_mask: Tensor, count: int) -> Tensor:
+    """Who may attend to whom when the last ``count`` positions are Meta Tokens.
+
+    Args:
+        padding_mask: ``[n, tokens]``, 1 for tokens and 0 for padding.
+        count: Meta Tokens at the end of each row.
+
+    Returns:
+        bool ``[n, 1, tokens, tokens]``; ``[_, _, i, j]`` says whether i attends to j.
+    """
+    tokens = padding_mask.shape[1]
+    position = torch.arange(tokens, device=padding_mask.device)
+    is_meta = position >= tokens - count
+    # Only Meta Tokens see Meta Tokens, and only those before or at their own place.
+    allowed = ~is_meta[None, :] | (is_meta[:, None] & (position[None, :] <= position[:, None]))
+    return allowed[None, None] & padding_mask.bool()[:, None, None, :]
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where attention is allowed and the most negative number elsewhere: what every attention kernel takes."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)

@@ -1,0 +1,80 @@
+"""Late interaction (MaxSim): one definition, for NumPy arrays and torch tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metaembed_rag.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Similarities held at once while scoring, so that memory stays bounded (64 MiB in float32).
+CHUNK_ELEMENTS = 16_777_216
+
+
+def maxsim(queries: FloatArray, documents: FloatArray, *, chunk_elements: int = CHUNK_ELEMENTS) -> FloatArray:
+    """Score every query against every document.
+
+    ``score(a, b) = sum_i max_j <queries[a, i], documents[b, j]>`` (ColBERT, arXiv 2004.12832; with Meta
+    Tokens arXiv 2509.18095). To score a narrower budget, pass prefixes: ``queries[:, :4]``.
+
+    Args:
+        queries: ``[n, q, dim]``.
+        documents: ``[m, d, dim]``.
+        chunk_elements: how many similarities are held at once.
+
+    Returns:
+        float32 ``[n, m]``.
+
+    Raises:
+        InputError: the arrays are not three-dimensional, or their ``dim`` differ.
+    """
+    _check_shapes(queries, documents)
+    n, q, dim = queries.shape
+    m, d, _ = documents.shape
+    scores = np.empty((n, m), dtype=np.float32)
+    if n == 0 or m == 0:
+        return scores
+    step = max(1, chunk_elements // max(1, n * q * d))
+    flat_queries = np.ascontiguousarray(queries, dtype=np.float32).reshape(n * q, dim)
+    for start in range(0, m, step):
+        block = np.ascontiguousarray(documents[start : start + step], dtype=np.float32)
+        similarities = flat_queries @ block.reshape(-1, dim).T
+        best = similarities.reshape(n, q, len(block), d).max(axis=3)
+        scores[:, start : start + step] = best.sum(axis=1)
+    return scores
+
+
+def maxsim_torch(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """Differentiable ``maxsim``: ``[n, q, dim]`` and ``[m, d, dim]`` give ``[n, m]`` on the same device."""
+    _check_shapes(queries, documents)
+    return reduce_maxsim(token_similarities(queries, documents))
+
+
+def token_similarities(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    """All dot products between query and document tokens: ``[n, q, dim]`` x ``[m, d, dim]`` -> ``[n, m, q, d]``."""
+    n, q, dim = queries.shape
+    m, d, _ = documents.shape
+    flat = queries.reshape(n * q, dim) @ documents.reshape(m * d, dim).T
+    return flat.view(n, q, m, d).transpose(1, 2)
+
+
+def reduce_maxsim(similarities: torch.Tensor) -> torch.Tensor:
+    """The sum over query tokens of the max over document tokens: ``[..., q, d]`` -> ``[...]``."""
+    return similarities.amax(dim=-1).sum(dim=-1)
+
+
+def _check_shapes(queries: Any, documents: Any) -> None:
+    if queries.ndim != 3 or documents.ndim != 3:
+        raise InputError(
+            "maxsim needs queries [n, q, dim] and documents [m, d, dim], "
+            f"not {tuple(queries.shape)} and {tuple(documents.shape)}"
+        )
+    if queries.shape[-1] != documents.shape[-1]:
+        raise InputError(f"maxsim: queries have dim {queries.shape[-1]} but documents have {documents.shape[-1]}")

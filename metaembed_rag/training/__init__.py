@@ -1,0 +1,1 @@
+"""Nested training of Meta Tokens: loss, teacher, recipes and the trainer around sentence-transformers'."""

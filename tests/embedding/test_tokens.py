@@ -1,0 +1,114 @@
+"""Meta Tokens on the real default backbone, untrained: nesting, padding, and what the head gives back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from metaembed_rag.embedding.build import (
+    add_adapter,
+    build_encoder,
+    load_adapter,
+    save_adapter,
+    trainable_parameters,
+)
+from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.tokens import prefix_attention_mask
+from metaembed_rag.errors import InputError, ModelError
+
+CONFIG = ModelConfig(name="test", backbone="all-MiniLM-L6-v2", query_tokens=4, document_tokens=8, dim=32)
+TEXTS = ["short", "a rather longer text about packages, ferries and the coffee that they carry"]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return build_encoder(CONFIG, device="cpu")
+
+
+def encode(encoder, texts, task, **kwargs):
+    return np.stack(encoder.encode(texts, task=task, convert_to_numpy=True, **kwargs))
+
+
+def test_mask_lets_text_see_text_and_each_meta_token_its_predecessors():
+    mask = prefix_attention_mask(torch.tensor([[1, 1, 0, 1, 1]]), 2)[0, 0]
+    expected = [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 1, 0],
+        [1, 1, 0, 1, 1],
+    ]
+    assert mask.int().tolist() == expected
+
+
+def test_rows_have_unit_length_and_the_counts_of_the_config(encoder):
+    for task, count in (("query", 4), ("document", 8)):
+        rows = encode(encoder, TEXTS, task)
+        assert rows.shape == (2, count, 32)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("task", "count"), [("query", 1), ("query", 3), ("document", 5)])
+def test_fewer_meta_tokens_give_the_first_rows(encoder, task, count):
+    full = encode(encoder, TEXTS, task)
+    np.testing.assert_allclose(encode(encoder, TEXTS, task, budget=count), full[:, :count], atol=1e-5)
+
+
+def test_padding_changes_nothing(encoder):
+    together = encode(encoder, TEXTS, "document")
+    alone = np.concatenate([encode(encoder, [text], "document") for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_the_text_states_do_not_depend_on_meta_tokens(encoder):
+    few = encoder.preprocess(TEXTS, task="query", budget=1)
+    many = encoder.preprocess(TEXTS, task="document")
+    with torch.inference_mode():
+        states = [encoder[0](dict(features))["token_embeddings"] for features in (few, many)]
+    length = few["input_ids"].shape[1] - 1
+    torch.testing.assert_close(states[0][:, :length], states[1][:, :length], atol=1e-5, rtol=0)
+
+
+def test_text_that_names_a_reserved_token_does_not_become_one(encoder):
+    ids = encoder.preprocess(["[unused0] [unused5]"], task="query", budget=1)["input_ids"][0, :-1].tolist()
+    assert not set(ids) & {*encoder[0].query_token_ids, *encoder[0].document_token_ids}
+
+
+@pytest.mark.parametrize("budget", [0, 5])
+def test_a_budget_beyond_the_meta_tokens_is_refused(encoder, budget):
+    with pytest.raises(InputError, match="1 to 4 Meta Tokens"):
+        encoder.encode(TEXTS, task="query", budget=budget)
+
+
+def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_them(tmp_path):
+    encoder = build_encoder(CONFIG, device="cpu")
+    add_adapter(encoder, CONFIG, rank=4, alpha=4, dropout=0.0, seed=3)
+    parameters = trainable_parameters(encoder)
+    assert all("lora_" in name or "trainable_tokens" in name or "projection" in name for name in parameters)
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    before = encode(encoder, TEXTS, "document")
+    save_adapter(encoder, CONFIG, tmp_path)
+    assert "/" not in (tmp_path / "adapter_config.json").read_text().split('"base_model_name_or_path"')[1].split(",")[0]
+
+    reloaded = build_encoder(ModelConfig.load(tmp_path), device="cpu")
+    load_adapter(reloaded, CONFIG, tmp_path)
+    # Weights are kept in half precision.
+    np.testing.assert_allclose(encode(reloaded, TEXTS, "document"), before, atol=2e-3)
+
+
+def test_every_meta_token_row_gets_gradient():
+    encoder = build_encoder(CONFIG, device="cpu")
+    add_adapter(encoder, CONFIG, rank=4, alpha=4, dropout=0.0, seed=3)
+    for task in ("query", "document"):
+        encoder(encoder.preprocess(TEXTS, task=task))["token_embeddings"].square()[..., :5].sum().backward()
+    (rows,) = [p for name, p in trainable_parameters(encoder).items() if "trainable_tokens" in name]
+    assert rows.grad is not None
+    assert (rows.grad.norm(dim=-1) > 0).all()
+
+
+def test_too_many_meta_tokens_for_the_vocabulary():
+    with pytest.raises(ModelError, match="reserves too few tokens"):
+        build_encoder(ModelConfig(name="x", backbone="all-MiniLM-L6-v2", document_tokens=2000))
