@@ -104,3 +104,19 @@ class Recipe:
             raise InputError(f"recipe {path}: similarity must be 'sum' or 'mean', not {self.similarity!r}")
         if self.missing_negative not in ("drop", "random"):
             raise InputError(f"recipe {path}: missing_negative must be 'drop' or 'random'")
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe file, or a packaged recipe by name.
+
+    Raises:
+        InputError: neither exists.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    packaged = Path(__file__).parent / "recipes"
+    if name.isidentifier() and (packaged / f"{name}.yaml").is_file():
+        return packaged / f"{name}.yaml"
+    names = ", ".join(sorted(file.stem for file in packaged.glob("*.yaml")))
+    raise InputError(f"no recipe {name!r}: give a YAML file or one of: {names}")

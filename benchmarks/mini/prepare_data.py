@@ -1,0 +1,105 @@
+"""Write the training pairs of the mini model from public data: one JSONL a source and a MANIFEST.json.
+
+Example:
+    python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
+        --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from sources.debian import read_debian
+from sources.manuals import read_manuals
+from sources.pair import Pair
+from sources.tables import read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
+
+logger = logging.getLogger("prepare_data")
+
+LICENCES = {
+    "debian": "Debian package descriptions; see the copyright file of each package",
+    "manuals": "per package; see usr/share/doc/*/copyright in each unpacked package",
+    "wikitq": "CC BY-SA 4.0 (ppasupat/WikiTableQuestions)",
+    "tabfact": "CC BY 4.0, repository MIT (wenhuchen/Table-Fact-Checking)",
+    "tatqa": "CC BY 4.0 (NExTplusplus/TAT-QA)",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the sources that were given and write their pairs."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options.out.mkdir(parents=True, exist_ok=True)
+    sources = _sources(options)
+    if not sources:
+        raise SystemExit("no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa")
+    manifest_path = options.out / "MANIFEST.json"
+    manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
+    if manifest_path.is_file():
+        manifest["sources"] = json.loads(manifest_path.read_text(encoding="utf-8"))["sources"]
+    for name, read in sources.items():
+        manifest["sources"][name] = {**_write(options.out / f"{name}.jsonl", read()), "licence": LICENCES[name], "seed": options.seed}
+        manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    logger.info("%d pairs in all", sum(entry["pairs"] for entry in manifest["sources"].values()))
+
+
+def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]:
+    seed = options.seed
+    sources: dict[str, Callable[[], list[Pair]]] = {}
+    if options.tatqa:
+        sources["tatqa"] = lambda: read_tatqa(options.tatqa, seed)
+    if options.wikitq:
+        sources["wikitq"] = lambda: read_wikitq(options.wikitq, seed)
+    if options.tabfact:
+        held = wikitq_evaluation_titles(options.wikitq) if options.wikitq else frozenset()
+        sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
+    if options.debian_lists:
+        sources["debian"] = lambda: read_debian(options.debian_lists, seed)
+    if options.manuals:
+        sources["manuals"] = lambda: read_manuals(options.manuals, seed, pages=options.pages, processes=options.processes)
+    return sources
+
+
+def _write(path: Path, pairs: list[Pair]) -> dict[str, Any]:
+    lines = [json.dumps(pair.to_json(), ensure_ascii=False) for pair in pairs]
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace")
+    path.write_bytes(data)
+    kinds = dict(sorted(Counter(pair.source for pair in pairs).items()))
+    entry = {
+        "file": path.name,
+        "pairs": len(pairs),
+        "with_negative": sum(pair.negative is not None for pair in pairs),
+        "kinds": kinds,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    logger.info("%s: %d pairs, %d with a negative, %s", path.name, len(pairs), entry["with_negative"], kinds)
+    return entry
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the JSONL files and MANIFEST.json")
+    parser.add_argument("--debian-lists", type=Path, help="folder with *Translation-en* package lists")
+    parser.add_argument("--manuals", type=Path, help="folder of unpacked documentation packages, one folder each")
+    parser.add_argument("--wikitq", type=Path, help="clone of ppasupat/WikiTableQuestions")
+    parser.add_argument("--tabfact", type=Path, help="clone of wenhuchen/Table-Fact-Checking")
+    parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")
+    parser.add_argument("--pages", type=int, default=15_000, help="at most this many pages of manuals")
+    parser.add_argument("--processes", type=int, default=2, help="processes that read manuals")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

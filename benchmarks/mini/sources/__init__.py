@@ -1,0 +1,1 @@
+"""Training pairs for the mini model, one module a kind of source."""

@@ -1,0 +1,418 @@
+"""MetaEmbedIndex: the one place where pages, embedding, store and search meet."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
+from metaembed_rag.hit import Added, Hit
+from metaembed_rag.ingest import (
+    READER_VERSION,
+    canonical_json,
+    digest,
+    embed_pages,
+    group_by_source,
+    page_id,
+    text_id,
+)
+from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
+from metaembed_rag.progress import Progress, make_progress
+from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.store.filters import parse_filter
+from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.schema import GROUPS, Schema
+from metaembed_rag.store.store import Scored, Store, WriteDocument
+
+if TYPE_CHECKING:
+    from metaembed_rag.embedding.model import MetaEmbed
+
+logger = logging.getLogger(__name__)
+
+Path_: TypeAlias = "str | os.PathLike[str]"
+Filter: TypeAlias = "Mapping[str, Any] | None"
+
+#: Where an index lies when nobody says otherwise; the environment variable of this name comes first.
+DEFAULT_INDEX = ".metaembed"
+INDEX_VARIABLE = "METAEMBED_INDEX"
+
+#: Texts written in one go by ``add_texts``: bounds memory, not visibility (each text appears whole).
+TEXTS_AT_ONCE = 256
+
+
+def default_index_path() -> str:
+    """``$METAEMBED_INDEX``, or ``./.metaembed``."""
+    return os.environ.get(INDEX_VARIABLE) or DEFAULT_INDEX
+
+
+class MetaEmbedIndex:
+    """Pages in, ranked pages out, at the budget you choose.
+
+    A context manager. Methods may be called from several threads. One process at a time may have an
+    embedded index open.
+
+    Args:
+        path: the index's folder, made if it is missing; ":memory:" for one that is gone on ``close``. None is
+            ``$METAEMBED_INDEX`` or ``./.metaembed``.
+        url: a Qdrant server instead of a folder.
+        collection: the collection's name on a server or in the local mode.
+        api_key: of the server; ``$QDRANT_API_KEY`` otherwise. Never logged.
+        model: a MetaEmbed, or a name for ``MetaEmbed.from_pretrained``. Loaded when first needed.
+        engine: "edge" is the embedded engine (default for a folder), "local" is qdrant-client's local mode.
+        create: False refuses to make a new index (IndexNotFoundError).
+        limits: what a document may cost; see ``Limits``.
+
+    Raises:
+        IndexLockedError: another process has it open.
+        IndexMismatchError: it was made by another model or another version.
+    """
+
+    def __init__(
+        self,
+        path: Path_ | None = None,
+        *,
+        url: str | None = None,
+        collection: str = "metaembed",
+        api_key: str | None = None,
+        model: str | Path | MetaEmbed = "mini",
+        engine: Literal["edge", "local"] | None = None,
+        create: bool = True,
+        limits: Limits | None = None,
+    ) -> None:
+        if url is not None and path is not None:
+            raise InputError("give a path or a url, not both")
+        if url is None and path is None:
+            path = default_index_path()
+        self.path = None if path is None else os.fspath(path)
+        if not create and self.path is not None and self.path != ":memory:" and not Path(self.path).is_dir():
+            raise IndexNotFoundError(f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}")
+        self.limits = limits or Limits()
+        self._model_name = model if isinstance(model, (str, Path)) else None
+        self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else cast("MetaEmbed", model)
+        self._store = Store(
+            open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine)
+        )
+
+    def __enter__(self) -> MetaEmbedIndex:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"MetaEmbedIndex({self.path or self._store.engine_name!r})"
+
+    def close(self) -> None:
+        """Write everything to disk and let go of the folder. Safe to call twice."""
+        self._store.close()
+
+    @property
+    def model(self) -> MetaEmbed:
+        """The model, loaded on first use and checked against the index."""
+        if self._model is None:
+            from metaembed_rag.embedding.model import MetaEmbed
+
+            self._model = MetaEmbed.from_pretrained(cast("str | Path", self._model_name))
+        self._store.check_model(self._model.fingerprint, self._model.config.name)
+        return self._model
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        documents: Path_ | Page | Sequence[Path_ | Page],
+        *,
+        ocr: OcrMode = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Added:
+        """Index files, folders or Pages.
+
+        A document becomes visible when all of its pages are written, and replaces an older version of the
+        same source at that moment. A document whose content is in the index already costs no embedding.
+
+        Args:
+            documents: paths (a string is always a path) of PDFs, pictures, texts, Markdown or folders of
+                such, or Pages (all pages of a document in one call).
+            ocr: "auto" reads pages without a usable text layer by OCR, "never" does not, "always" reads all.
+            metadata: JSON values kept with every page of files (Pages carry their own).
+            progress: show a progress bar; None shows one if standard error is a terminal.
+
+        Returns:
+            the page ids in order, with counts and what was skipped.
+
+        Raises:
+            DocumentError: the only document given cannot be read.
+            NothingIndexedError: none of several documents can be read. As long as one can, the others are
+                in ``skipped`` and logged as warnings.
+        """
+        items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else list(documents)
+        fixed = dict(metadata or {})
+        canonical_json(fixed)
+        pages = [item for item in items if isinstance(item, Page)]
+        paths = [os.fspath(item) for item in items if not isinstance(item, Page)]
+        skipped: list[DocumentError] = []
+        files = _find_all(paths, skipped)
+        grouped = group_by_source(pages)
+        result = Added(skipped=skipped)
+        with make_progress(progress) as bar:
+            bar.begin(len(files) + len(grouped))
+            for file in files:
+                try:
+                    self._add_file(file, ocr, fixed, result, bar)
+                except DocumentError as error:
+                    logger.warning("skipped %s", error)
+                    result.skipped.append(error)
+                bar.finish()
+            for source, members in grouped.items():
+                self._add_pages(source, members, result, bar)
+                bar.finish()
+        if result.skipped and not result:
+            raise result.skipped[0] if len(result.skipped) == 1 else NothingIndexedError(result.skipped)
+        self._store.optimize()
+        return result
+
+    def add_texts(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+    ) -> Added:
+        """Index texts, each as a document of one page. Texts are never mistaken for paths.
+
+        Args:
+            texts: what to index.
+            ids: any strings; a text under an id that exists replaces the older one. None derives an id from
+                text and metadata, so that adding the same text twice keeps it once.
+            metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source.
+
+        Returns:
+            the ids, one a text.
+
+        Raises:
+            InputError: lengths differ, an id occurs twice, or a value is of the wrong type.
+        """
+        if isinstance(texts, str):
+            raise InputError("add_texts takes a list of texts, not a single one: wrap it in a list")
+        metas = _aligned("metadatas", metadatas, len(texts))
+        names = _aligned("ids", ids, len(texts))
+        entries: dict[str, Page] = {}
+        order: list[str] = []
+        for text, name, meta in zip(texts, names, metas, strict=True):
+            if not isinstance(text, str):
+                raise InputError(f"add_texts takes texts, not {type(text).__name__}")
+            values = dict(meta or {})
+            canonical_json(values)
+            identifier = text_id(text, values) if name is None else name
+            if not isinstance(identifier, str) or not identifier:
+                raise InputError(f"an id must be a text that is not empty, not {identifier!r}")
+            if name is not None and identifier in entries:
+                raise InputError(f"the id {identifier!r} occurs twice")
+            entries[identifier] = Page(source=str(values.get("source", identifier)), number=1, text=text, metadata=values)
+            order.append(identifier)
+        result = Added(order)
+        identifiers = list(entries)
+        for start in range(0, len(identifiers), TEXTS_AT_ONCE):
+            chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
+            self._add_text_chunk(chunk, result)
+        self._store.optimize()
+        return result
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, source: str | None = None
+    ) -> int:
+        """Delete pages by id, or all documents of a source.
+
+        Returns:
+            how many pages are gone; ids that do not exist count nothing.
+
+        Raises:
+            InputError: neither or both are given.
+        """
+        if (ids is None) == (source is None):
+            raise InputError("delete needs either ids or source")
+        if source is not None:
+            return self._store.delete_source(source)
+        if isinstance(ids, str):
+            raise InputError("delete takes a list of ids, not a single one: wrap it in a list")
+        return self._store.delete_pages(list(cast("Sequence[str]", ids)))
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def search(
+        self, query: str, *, budget: BudgetLike = "full", top_k: int = 5, filter: Filter = None
+    ) -> list[Hit]:
+        """The pages that answer a query, best first, one result a page.
+
+        Args:
+            query: a text.
+            budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
+            top_k: results at most.
+            filter: ``{"source": "a.pdf"}``, ``{"page": {"lt": 9}}``, ``{"year": [2019, 2020]}``; "id",
+                "source" and "page" are the hit's fields, other keys are metadata. See ``parse_filter``.
+
+        Raises:
+            BudgetError: the budget is malformed or not stored in this index.
+            FilterError: the filter is malformed.
+            InputError: the query is not a text or is empty, or top_k is below 1.
+        """
+        if not isinstance(query, str) or not query.strip():
+            raise InputError(f"a query must be a text that is not empty, not {query!r}")
+        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+            raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
+        wanted = resolve_budget(budget, self._groups)
+        conditions = parse_filter(filter)
+        if not self._store.exists:
+            return []
+        rows = self.model.encode_queries([query], budget=wanted)[0]
+        plan = self.plan(wanted, top_k)
+        found = self._store.search(build_stages(plan, rows), conditions, top_k)
+        return [_hit(scored, wanted) for scored in found]
+
+    def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
+        """The stages that a search at this budget would run on the index as it is now."""
+        return make_plan(resolve_budget(budget, self._groups), points=self._store.points, top_k=top_k)
+
+    def get(self, ids: Sequence[str]) -> list[Hit]:
+        """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
+        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(list(ids))]
+
+    def info(self) -> dict[str, Any]:
+        """What is in the index.
+
+        Returns:
+            a mapping with at least ``pages``, ``documents``, ``bytes`` (None where the engine cannot tell),
+            ``points`` (windows), ``engine``, ``model``, ``dim`` and ``document_tokens``.
+        """
+        return {"path": self.path, **self._store.info()}
+
+    def __len__(self) -> int:
+        """Pages in the index."""
+        return int(self._store.info()["pages"])
+
+    def sources(self) -> list[str]:
+        """The sources of all documents, sorted."""
+        return self._store.sources()
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    @property
+    def _groups(self) -> tuple[int, ...]:
+        schema = self._store.schema
+        return GROUPS if schema is None else schema.groups
+
+    def _ensure(self) -> MetaEmbed:
+        """Make the collection on the first write, when the model tells its width."""
+        model = self.model
+        if not self._store.exists:
+            self._store.create(Schema(dim=model.dim), model=model.fingerprint, model_name=model.config.name)
+        return model
+
+    def _add_file(
+        self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress
+    ) -> None:
+        if Path(file).is_file() and Path(file).stat().st_size > self.limits.max_bytes:
+            # Refused by the reader with its own words, before the file is read for its digest.
+            next(iter(read_document(file, ocr=ocr, limits=self.limits)))
+        content = digest(Path(file).read_bytes(), ocr, str(READER_VERSION), canonical_json(metadata))
+        if self._unchanged(file, content, result):
+            return
+        bar.document(file, count_pages(file, limits=self.limits))
+        pages: list[Page] = []
+        for page in read_document(file, ocr=ocr, limits=self.limits):
+            pages.append(_with_metadata(page, metadata))
+            bar.read(page.route)
+        self._write_pages(file, content, pages, result, bar)
+
+    def _add_pages(self, source: str, pages: list[Page], result: Added, bar: Progress) -> None:
+        content = digest(*(f"{page.number}\n{canonical_json(dict(page.metadata))}\n{page.text}" for page in pages))
+        if self._unchanged(source, content, result):
+            return
+        bar.document(source, len(pages))
+        self._write_pages(source, content, pages, result, bar)
+
+    def _unchanged(self, document: str, content: str, result: Added) -> bool:
+        known = self._store.digests([document]).get(document)
+        if known is None or known.digest != content:
+            return False
+        result.extend(known.page_ids)
+        result.unchanged += len(known.page_ids)
+        return True
+
+    def _write_pages(self, source: str, content: str, pages: list[Page], result: Added, bar: Progress) -> None:
+        model = self._ensure()
+        named = [(page_id(source, page.number), page) for page in pages]
+        self._store.write([WriteDocument(source, source, content, embed_pages(model, named, bar))])
+        result.extend(identifier for identifier, _ in named)
+        result.added += len(named)
+
+    def _add_text_chunk(self, entries: Mapping[str, Page], result: Added) -> None:
+        contents = {
+            key: digest(page.text, canonical_json(dict(page.metadata))) for key, page in entries.items()
+        }
+        known = self._store.digests(list(entries)) if self._store.exists else {}
+        new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
+        result.unchanged += len(entries) - len(new)
+        if not new:
+            return
+        model = self._ensure()
+        points = embed_pages(model, new.items())
+        self._store.write(_by_document(new, contents, points))
+        result.added += len(new)
+
+
+def _by_document(entries: Mapping[str, Page], contents: Mapping[str, str], points: Iterator[Any]) -> list[WriteDocument]:
+    members: dict[str, list[Any]] = {key: [] for key in entries}
+    for point in points:
+        members[point.id].append(point)
+    return [WriteDocument(key, page.source, contents[key], members[key]) for key, page in entries.items()]
+
+
+def _find_all(paths: Sequence[str], skipped: list[DocumentError]) -> list[str]:
+    """Every file below the paths once, in order; what cannot be found goes to ``skipped``."""
+    files: dict[str, None] = {}
+    for path in paths:
+        try:
+            files.update(dict.fromkeys(find_documents(path)))
+        except DocumentError as error:
+            logger.warning("skipped %s", error)
+            skipped.append(error)
+    return list(files)
+
+
+def _with_metadata(page: Page, metadata: Mapping[str, Any]) -> Page:
+    if not metadata:
+        return page
+    from dataclasses import replace
+
+    return replace(page, metadata={**page.metadata, **metadata})
+
+
+def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[Any]:
+    if values is None:
+        return [None] * length
+    if isinstance(values, (str, Mapping)) or len(values) != length:
+        raise InputError(f"{name} must have one entry a text ({length})")
+    return values
+
+
+def _hit(scored: Scored, budget: Budget) -> Hit:
+    payload = scored.payload
+    return Hit(
+        id=payload["id"],
+        score=scored.score,
+        source=payload["source"],
+        page=payload["page"],
+        text=payload["text"],
+        metadata=payload["metadata"],
+        budget=budget,
+        span=(payload["span"][0], payload["span"][1]),
+        route=payload["route"],
+    )

@@ -1,0 +1,105 @@
+"""From pages to stored points: windows, Meta Token vectors and payloads, a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from metaembed_rag.errors import InputError
+from metaembed_rag.pages import Page
+from metaembed_rag.store.store import WritePoint
+
+if TYPE_CHECKING:
+    from metaembed_rag.embedding.model import MetaEmbed
+    from metaembed_rag.progress import Progress
+
+#: Raised whenever the same file would give other pages, so that a re-add reads it again.
+READER_VERSION = 1
+
+#: Windows embedded in one forward pass.
+BATCH = 16
+
+_NAMESPACE = uuid.UUID("5f0c7c6e-6a43-5b0e-9d0a-3f1f6f0f2c11")
+
+
+def page_id(source: str, number: int) -> str:
+    """The id of a page of a file: the same for the same source and number."""
+    return str(uuid.uuid5(_NAMESPACE, f"page\n{source}\n{number}"))
+
+
+def text_id(text: str, metadata: Mapping[str, Any]) -> str:
+    """The id of a text that was added without one: the same for the same text and metadata."""
+    return str(uuid.uuid5(_NAMESPACE, f"text\n{text}\n{canonical_json(metadata)}"))
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys: equal values give equal text.
+
+    Raises:
+        InputError: the value is not made of JSON values.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"metadata must be made of JSON values (text, numbers, lists, mappings): {error}") from error
+
+
+def digest(*parts: str | bytes) -> str:
+    """Hex sha256 over parts, each set apart by its length."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "big"))
+        state.update(data)
+    return state.hexdigest()
+
+
+def embed_pages(
+    model: MetaEmbed, pages: Iterable[tuple[str, Page]], progress: Progress | None = None
+) -> Iterator[WritePoint]:
+    """Points of pages, one a window, embedded lazily in batches.
+
+    Args:
+        model: embeds the windows.
+        pages: page ids and pages.
+        progress: told about every finished page.
+    """
+    windows = (
+        (identifier, page, index, window)
+        for identifier, page in pages
+        for index, window in enumerate(model.windows(page.text))
+    )
+    while batch := list(islice(windows, BATCH)):
+        embeddings = model.encode_documents([window.text for _, _, _, window in batch], batch_size=BATCH)
+        for (identifier, page, index, window), vectors in zip(batch, embeddings, strict=True):
+            yield WritePoint(
+                id=identifier,
+                page=page.number,
+                window=index,
+                span=window.span,
+                vectors=vectors,
+                text=page.text,
+                route=page.route,
+                metadata=dict(page.metadata),
+            )
+            if progress is not None and index == 0:
+                progress.encoded(1)
+
+
+def group_by_source(pages: Sequence[Page]) -> dict[str, list[Page]]:
+    """Pages by document, in order of first appearance.
+
+    Raises:
+        InputError: two pages of a document have the same number.
+    """
+    grouped: dict[str, list[Page]] = {}
+    for page in pages:
+        grouped.setdefault(page.source, []).append(page)
+    for source, members in grouped.items():
+        if len({page.number for page in members}) != len(members):
+            raise InputError(f"{source}: two pages have the same number")
+    return grouped

@@ -1,0 +1,38 @@
+"""Text as it may be stored: valid Unicode without controls, broken surrogates or presentation forms."""
+
+from __future__ import annotations
+
+import re
+
+#: Ligatures that fonts put into text layers; as letters, the words can be found.
+_LIGATURES = {
+    "\ufb00": "ff",
+    "\ufb01": "fi",
+    "\ufb02": "fl",
+    "\ufb03": "ffi",
+    "\ufb04": "ffl",
+    "\ufb05": "st",
+    "\ufb06": "st",
+}
+#: Controls but tab, newline and carriage return; soft hyphen, zero-width marks, byte order mark; surrogates;
+#: noncharacters; the private use areas, whose glyphs mean something in one font only.
+_DROPPED = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b\u2060\ufeff\ufff9-\uffff\ud800-\udfff\ue000-\uf8ff"
+    "\U000f0000-\U0010ffff\ufdd0-\ufdef]"
+)
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
+#: What a text layer shows where it does not know its own letters.
+_GARBAGE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff\ufffc-\uffff\U000f0000-\U0010ffff]"
+)
+
+
+def clean(text: str) -> str:
+    """``text`` without characters that cannot be stored or read; ligatures become letters."""
+    text = _DROPPED.sub("", text)
+    return _LIGATURE.sub(lambda match: _LIGATURES[match.group()], text)
+
+
+def count_garbage(text: str) -> int:
+    """How many characters of ``text`` are replacement, private-use or control characters."""
+    return len(_GARBAGE.findall(text))

@@ -1,0 +1,67 @@
+"""Results as tables for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metaembed_rag.hit import Added, Hit
+
+#: Characters of a passage shown in a table.
+SNIPPET = 160
+
+
+def hits_table(query: str, hits: Sequence[Hit], console: Console | None = None) -> None:
+    """One row a hit: score, where it stands, and the beginning of the passage that matched."""
+    console = console or Console()
+    if not hits:
+        console.print("no pages match")
+        return
+    table = Table(title=Text(f"{query}  ·  budget {hits[0].budget}"), title_justify="left", show_lines=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold", ratio=2)
+    table.add_column("page", justify="right", no_wrap=True)
+    table.add_column("passage", ratio=5)
+    for hit in hits:
+        table.add_row(f"{hit.score:.3f}", Text(hit.source), str(hit.page), Text(snippet(hit.passage)))
+    console.print(table)
+
+
+def added_summary(result: Added, info: Mapping[str, Any], console: Console | None = None) -> None:
+    """What an ``add`` did, and why documents were skipped."""
+    console = console or Console()
+    console.print(Text(result.summary()))
+    for error in result.skipped:
+        console.print(Text(f"  skipped {error}"))
+    console.print(Text(f"index: {info['pages']} pages of {info['documents']} documents, {size(info['bytes'])}"))
+
+
+def info_table(info: Mapping[str, Any], console: Console | None = None) -> None:
+    """One row a fact."""
+    table = Table(show_header=False, box=None)
+    for key, value in info.items():
+        shown = size(value) if key == "bytes" else value
+        table.add_row(Text(key.replace("_", " ")), Text(str(shown)))
+    (console or Console()).print(table)
+
+
+def snippet(text: str, length: int = SNIPPET) -> str:
+    """The beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def size(count: int | None) -> str:
+    """Bytes in the unit that reads best."""
+    if count is None:
+        return "unknown size"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
