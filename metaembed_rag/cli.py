@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -44,10 +44,10 @@ def index(
 ) -> None:
     """Index documents; what is in the index unchanged costs nothing."""
     from metaembed_rag.index import MetaEmbedIndex
-    from metaembed_rag.pages import parse_ocr_mode
+    from metaembed_rag.pages import OcrMode
 
     with MetaEmbedIndex(index, url=url, collection=collection, model=model) as opened:
-        result = opened.add(paths, ocr=parse_ocr_mode(ocr), progress=None if not as_json else False)
+        result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False)
         info = opened.info()
     if as_json:
         _print_json(

@@ -27,7 +27,8 @@ from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_bud
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import GROUPS, Schema
-from metaembed_rag.store.store import Scored, Store, WriteDocument
+from metaembed_rag.store.engine import Scored
+from metaembed_rag.store.store import Store, WriteDocument
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -269,7 +270,7 @@ class MetaEmbedIndex:
             raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
         wanted = resolve_budget(budget, self._groups)
         conditions = parse_filter(filter)
-        if not self._store.exists:
+        if len(self) == 0:
             return []
         rows = self.model.encode_queries([query], budget=wanted)[0]
         plan = self.plan(wanted, top_k)

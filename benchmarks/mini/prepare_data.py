@@ -42,13 +42,19 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     sources = _sources(options)
     if not sources:
-        raise SystemExit("no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa")
+        raise SystemExit(
+            "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa"
+        )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
     if manifest_path.is_file():
         manifest["sources"] = json.loads(manifest_path.read_text(encoding="utf-8"))["sources"]
     for name, read in sources.items():
-        manifest["sources"][name] = {**_write(options.out / f"{name}.jsonl", read()), "licence": LICENCES[name], "seed": options.seed}
+        manifest["sources"][name] = {
+            **_write(options.out / f"{name}.jsonl", read()),
+            "licence": LICENCES[name],
+            "seed": options.seed,
+        }
         manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     logger.info("%d pairs in all", sum(entry["pairs"] for entry in manifest["sources"].values()))
 
@@ -66,7 +72,9 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
     if options.debian_lists:
         sources["debian"] = lambda: read_debian(options.debian_lists, seed)
     if options.manuals:
-        sources["manuals"] = lambda: read_manuals(options.manuals, seed, pages=options.pages, processes=options.processes)
+        sources["manuals"] = lambda: read_manuals(
+            options.manuals, seed, pages=options.pages, processes=options.processes
+        )
     return sources
 
 
@@ -88,14 +96,20 @@ def _write(path: Path, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the JSONL files and MANIFEST.json")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the JSONL files and MANIFEST.json"
+    )
     parser.add_argument("--debian-lists", type=Path, help="folder with *Translation-en* package lists")
-    parser.add_argument("--manuals", type=Path, help="folder of unpacked documentation packages, one folder each")
+    parser.add_argument(
+        "--manuals", type=Path, help="folder of unpacked documentation packages, one folder each"
+    )
     parser.add_argument("--wikitq", type=Path, help="clone of ppasupat/WikiTableQuestions")
     parser.add_argument("--tabfact", type=Path, help="clone of wenhuchen/Table-Fact-Checking")
     parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")
-    parser.add_argument("--pages", type=int, default=15_000, help="at most this many pages of manuals")
+    parser.add_argument("--pages", type=int, default=15_000, help="read manuals until this many pages")
     parser.add_argument("--processes", type=int, default=2, help="processes that read manuals")
     parser.add_argument("--seed", type=int, default=0)
     return parser

@@ -246,9 +246,9 @@ def _document_text(document: Document) -> str:
     from PIL.Image import Image as PilImage
 
     if isinstance(document, PilImage):
-        from metaembed_rag.pages.ocr import read_image
+        from metaembed_rag.pages.ocr import shared_reader
 
-        return read_image(document).text
+        return shared_reader().read(document)[0]
     raise InputError(f"a document is a text, a PIL picture or a Page, not {type(document).__name__}")
 
 

@@ -57,7 +57,9 @@ def single_vector(
     texts, starts = cut(benchmark, windows)
 
     def encode(lines: list[str]) -> npt.NDArray[np.float32]:
-        vectors = model.encode(lines, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+        vectors = model.encode(
+            lines, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
         if not np.isfinite(vectors).all():
             raise ModelError("the baseline model gave values that are not finite")
         return cast("npt.NDArray[np.float32]", vectors.astype(np.float32, copy=False))

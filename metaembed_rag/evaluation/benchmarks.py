@@ -1,4 +1,4 @@
-"""Development benchmarks, read from local clones of public repositories: queries, documents, and which answers which."""
+"""Development benchmarks from local clones: queries, documents, and which document answers which query."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.evaluation.tables import linearise, read_tatqa_context, read_wikitq_table, read_wikitq_titles
+from metaembed_rag.evaluation.tables import (
+    linearise,
+    read_tatqa_context,
+    read_wikitq_table,
+    read_wikitq_titles,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ class Benchmark:
             grades = self.relevant.get(query, {})
             unknown = next((document for document in grades if document not in self.documents), None)
             if unknown is not None:
-                raise InputError(f"benchmark {self.name}: query {query} names document {unknown}, which is missing")
+                raise InputError(
+                    f"benchmark {self.name}: query {query} names document {unknown}, which is missing"
+                )
             if not any(grade > 0 for grade in grades.values()):
                 raise InputError(f"benchmark {self.name}: query {query} has no relevant document")
         stray = next((query for query in self.relevant if query not in self.queries), None)
@@ -66,12 +73,15 @@ def read_pubmedqa(folder: Path) -> Benchmark:
     with _Malformed(path):
         return _one_to_one(
             "pubmedqa",
-            ((number, entry["QUESTION"], number, " ".join(entry["CONTEXTS"])) for number, entry in entries.items()),
+            (
+                (number, entry["QUESTION"], number, " ".join(entry["CONTEXTS"]))
+                for number, entry in entries.items()
+            ),
         )
 
 
 def read_wikitq(folder: Path) -> Benchmark:
-    """WikiTableQuestions (Pasupat and Liang 2015), test: 4,344 questions -> their table among the 421 test tables.
+    """WikiTableQuestions (Pasupat and Liang 2015), test: 4,344 questions -> their table among 421.
 
     Args:
         folder: a clone of ppasupat/WikiTableQuestions.
@@ -169,7 +179,9 @@ def _json(path: Path, repository: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        pointer = " (a large-file pointer: run git lfs pull)" if text.startswith("version https://git-lfs") else ""
+        pointer = (
+            " (a large-file pointer: run git lfs pull)" if text.startswith("version https://git-lfs") else ""
+        )
         raise InputError(f"{path} is not JSON{pointer}: {error}") from error
 
 

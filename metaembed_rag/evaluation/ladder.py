@@ -55,7 +55,7 @@ class Row:
 
     @property
     def ndcg5(self) -> float:
-        """nDCG at 5."""
+        """Normalised DCG at 5."""
         return self.figures.ndcg5
 
     @property
@@ -98,7 +98,7 @@ def evaluate(model: Encoder, benchmark: Benchmark, budgets: Sequence[Budget] = L
     for budget in budgets:
         if queries.shape[1] < budget.query or documents.shape[1] < budget.document:
             raise BudgetError(
-                f"budget {budget} needs more rows than the model gives ({queries.shape[1]},{documents.shape[1]})"
+                f"budget {budget} needs more rows than the model's ({queries.shape[1]},{documents.shape[1]})"
             )
 
     def rows(budget: Budget) -> Row:
@@ -176,7 +176,9 @@ def _encode(encode: Callable[[Sequence[str]], FloatArray], texts: list[str], wha
         block = texts[start : start + TEXTS_AT_ONCE]
         vectors = np.asarray(encode(block), dtype=np.float32)
         if vectors.ndim != 3 or len(vectors) != len(block):
-            raise ModelError(f"the model gave {vectors.shape} for {len(block)} {what}; [n, tokens, dim] is needed")
+            raise ModelError(
+                f"the model gave {vectors.shape} for {len(block)} {what}; [n, tokens, dim] is needed"
+            )
         if not np.isfinite(vectors).all():
             raise ModelError(f"the model gave values that are not finite for {what}; its weights are damaged")
         blocks.append(vectors)

@@ -107,7 +107,8 @@ def average(rankings: Iterable[tuple[Sequence[str], Grades]]) -> Figures:
     ]
     if not rows:
         raise InputError("no rankings to average: the benchmark has no queries")
-    return Figures(*(float(mean) for mean in np.mean(np.asarray(rows), axis=0)), queries=len(rows))
+    means = [float(mean) for mean in np.mean(np.asarray(rows), axis=0)]
+    return Figures(means[0], means[1], means[2], means[3], means[4], means[5], len(rows))
 
 
 def _gains(ranked: Sequence[str], relevant: Grades, k: int) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Tables as text: one way of writing a table for training and for evaluation, and readers of the public formats."""
+"""Tables as text: one way of writing them, for training and evaluation, and readers of public formats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def linearise(title: str, table: Sequence[Sequence[str]]) -> str:
 
 
 def read_wikitq_titles(clone: Path) -> dict[str, str]:
-    """Page title and section of every WikiTableQuestions table, keyed ``csv/204-csv/590.csv``; empty without metadata."""
+    """Page title and section of each WikiTableQuestions table by name (``csv/204-csv/590.csv``).
+
+    A clone without ``misc/table-metadata.tsv`` gives none.
+    """
     path = clone / "misc" / "table-metadata.tsv"
     if not path.is_file():
         return {}
@@ -52,9 +55,11 @@ def read_wikitq_table(clone: Path, name: str) -> list[list[str]]:
     """The cells of one WikiTableQuestions table; its CSV escapes quotes with a backslash.
 
     Raises:
-        InputError: the file is missing.
+        InputError: the file is missing, or ``name`` leads out of the clone.
     """
     path = clone / name
+    if not path.resolve().is_relative_to(clone.resolve()):
+        raise InputError(f"table {name} leads outside {clone}; the question file is not the published one")
     if not path.is_file():
         raise InputError(f"{path} is missing: clone ppasupat/WikiTableQuestions with its csv folder")
     with path.open(encoding="utf-8", newline="") as file:
@@ -65,7 +70,9 @@ def read_wikitq_table(clone: Path, name: str) -> list[list[str]]:
 def read_tatqa_context(context: Mapping[str, Any]) -> str:
     """One TAT-QA context as text: its paragraphs in order, then its table row by row."""
     paragraphs = sorted(context["paragraphs"], key=lambda paragraph: int(paragraph["order"]))
-    return " ".join([_flat(paragraph["text"]) for paragraph in paragraphs] + [_financial(context["table"]["table"])])
+    return " ".join(
+        [_flat(paragraph["text"]) for paragraph in paragraphs] + [_financial(context["table"]["table"])]
+    )
 
 
 def _financial(table: Sequence[Sequence[str]]) -> str:

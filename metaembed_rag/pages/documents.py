@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from metaembed_rag.errors import DocumentNotFoundError, EmptyDocumentError, InputError
 from metaembed_rag.pages.limits import Limits
 from metaembed_rag.pages.ocr import OcrReader
 from metaembed_rag.pages.page import Page
 from metaembed_rag.pages.sniff import sniff
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 #: When characters are recognised: on pages without a usable text layer, on none, or on all.
 OcrMode: TypeAlias = Literal["auto", "never", "always"]
@@ -151,3 +154,19 @@ def _as_text(path: object) -> str:
     if not isinstance(text, str) or not text or "\x00" in text:
         raise InputError(f"{text!r} is not a path; pass the name of a file or folder")
     return text
+
+
+def render_page(path: str | os.PathLike[str], number: int, dpi: int = 144) -> Image:
+    """One page of a PDF or picture, drawn at ``dpi`` dots per inch.
+
+    Raises:
+        InputError: the document has no such page, or its pages cannot be drawn.
+        DocumentError: it cannot be read.
+    """
+    for page in read_document(path, ocr="never"):
+        if page.number == number:
+            image = page.image(dpi)
+            if image is None:
+                raise InputError(f"{page.source}: pages of text cannot be drawn")
+            return image
+    raise InputError(f"{_as_text(path)}: there is no page {number}")

@@ -145,7 +145,7 @@ def _render(path: str, place: str, kind: Kind, index: int, limits: Limits, dpi: 
 
 def _resolution(file: Image) -> float | None:
     """Dots per inch that the file states and means."""
-    info: dict[Any, Any] = file.info
+    info: dict[Any, Any] = dict(file.info)
     try:
         stated = float(info.get("dpi", (0, 0))[0])
     except (TypeError, ValueError, IndexError, ZeroDivisionError):

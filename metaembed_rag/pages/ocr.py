@@ -227,7 +227,8 @@ def _load_engine(threads: int) -> Any:
     missing = [name for name in models.values() if not os.path.isfile(name)]
     if missing:
         raise MissingDependencyError(
-            f"this rapidocr comes without {os.path.basename(missing[0])}: pip install 'rapidocr==3.10.*' onnxruntime"
+            f"this rapidocr comes without {os.path.basename(missing[0])}: "
+            "pip install 'rapidocr==3.10.*' onnxruntime"
         )
     return rapidocr.RapidOCR(
         params={

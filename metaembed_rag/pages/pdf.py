@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PDFIUM_LOCK = threading.RLock()
 
 _POINTS_PER_INCH = 72
-#: A whole file ends with these. A download that broke off does not, and PDFium would mend it with blank pages.
+#: A whole file ends with these. One that broke off does not, and PDFium would mend it with blank pages.
 _END_MARKS = (b"%%EOF", b"startxref")
 _END_WITHIN = 64 * 1024
 
@@ -117,7 +117,11 @@ def _open(path: str, place: str) -> PdfDocument:
     from pypdfium2 import raw
 
     try:
-        return pypdfium2.PdfDocument(place)
+        document = pypdfium2.PdfDocument(place)
+        if document.get_formtype() == raw.FORMTYPE_ACRO_FORM:
+            # Draws fields that come without an appearance of their own.
+            document.init_forms()
+        return document
     except pypdfium2.PdfiumError as error:
         code = getattr(error, "err_code", None)
         if code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
@@ -141,7 +145,7 @@ def _page(path: str, document: PdfDocument, index: int) -> Iterator[PdfPage]:
         try:
             if _has_notes(page):
                 # What people filled in lies beside the page's text; flattening (in memory) puts it in.
-                page.flatten()
+                _flatten(page)
                 page.close()
                 page = document[index]
             yield page
@@ -169,6 +173,15 @@ def _has_notes(page: PdfPage) -> bool:
         if subtype in wanted:
             return True
     return False
+
+
+def _flatten(page: PdfPage) -> None:
+    import pypdfium2
+    from pypdfium2 import raw
+
+    # Not page.flatten(): it refuses notes in documents that have no form.
+    if raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == raw.FLATTEN_FAIL:
+        raise pypdfium2.PdfiumError("its form fields and notes cannot be drawn")
 
 
 def _render(path: str, place: str, index: int, limits: Limits, dpi: int) -> Image:

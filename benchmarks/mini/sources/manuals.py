@@ -25,16 +25,26 @@ PAGES_PER_DOCUMENT = 40
 KEEP_SENTENCE = 0.3
 KEEP_HEADING = 0.6
 
-_ENGLISH = frozenset("the of and to in is that for it with as are be this on by or an can from at not which you".split())
-_NUMBERED = re.compile(r"^(?:chapter |appendix |section )?(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3}[.:]?\s+([A-Z][^.;=\\{}]{3,70})$")
-_CAPTION = re.compile(r"^(?:Figure|Fig\.|Table|Listing|Example)\s+[\dA-Z]+(?:[.\-]\d+)*\s*[.:]\s*(.{12,200})$")
+_ENGLISH = frozenset(
+    {"the", "of", "and", "to", "in", "is", "that", "for", "it", "with", "as", "are", "be", "this", "on", "by"}
+    | {"or", "an", "can", "from", "at", "not", "which", "you"}
+)
+_NUMBERED = re.compile(
+    r"^(?:chapter |appendix |section )?(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3}[.:]?\s+([A-Z][^.;=\\{}]{3,70})$"
+)
+_CAPTION = re.compile(
+    r"^(?:Figure|Fig\.|Table|Listing|Example)\s+[\dA-Z]+(?:[.\-]\d+)*\s*[.:]\s*(.{12,200})$"
+)
 _LEADER = re.compile(r"(\.\s?){3,}|\s\d{1,4}$|\.{2,}")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*%?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
+#: Headings of these words alone say nothing about their page.
 _GENERIC = frozenset(
-    "introduction overview contents index references bibliography usage examples example implementation license "
-    "licence history changes preface summary conclusion conclusions notes acknowledgements acknowledgments options "
-    "description abstract appendix change installation background general basics miscellaneous remarks functions".split()
+    {"introduction", "overview", "contents", "index", "references", "bibliography", "usage", "examples"}
+    | {"example", "implementation", "license", "licence", "history", "changes", "preface", "summary"}
+    | {"conclusion", "conclusions", "notes", "acknowledgements", "acknowledgments", "options", "description"}
+    | {"abstract", "appendix", "change", "installation", "background", "general", "basics", "miscellaneous"}
+    | {"remarks", "functions"}
 )
 _TEMPLATES = (
     "what is {}?",
@@ -45,7 +55,12 @@ _TEMPLATES = (
     "where is {} described?",
     "which page covers {}?",
 )
-_GERUND_TEMPLATES = ("how does {} work?", "what should I know about {}?", "which page is about {}?", "help with {}")
+_GERUND_TEMPLATES = (
+    "how does {} work?",
+    "what should I know about {}?",
+    "which page is about {}?",
+    "help with {}",
+)
 
 
 @dataclass(slots=True)
@@ -66,7 +81,7 @@ def read_manuals(root: Path, seed: int, *, pages: int = 15_000, processes: int =
     Args:
         root: unpacked documentation packages, one folder each.
         seed: of every draw.
-        pages: at most this many pages become positives.
+        pages: reading stops at the end of the block of documents that reaches this many.
         processes: readers that run beside each other; the result does not depend on them.
 
     Raises:
@@ -74,13 +89,17 @@ def read_manuals(root: Path, seed: int, *, pages: int = 15_000, processes: int =
     """
     paths = _in_turn(root, random.Random(seed))
     if not paths:
-        raise FileNotFoundError(f"no .pdf or .pdf.gz below {root}: unpack documentation packages there (dpkg-deb -x)")
+        raise FileNotFoundError(
+            f"no .pdf or .pdf.gz below {root}: unpack documentation packages there (dpkg-deb -x)"
+        )
     pairs: list[Pair] = []
     seen: set[bytes] = set()
     used = documents = 0
     with ProcessPoolExecutor(processes) as pool:
         for start in range(0, len(paths), 64):
-            for path, document in zip(paths[start : start + 64], pool.map(_read, paths[start : start + 64]), strict=True):
+            for path, document in zip(
+                paths[start : start + 64], pool.map(_read, paths[start : start + 64]), strict=True
+            ):
                 fresh = []
                 for page in document:
                     digest = hashlib.sha256(squeeze(" ".join(page.lines)).encode()).digest()
@@ -108,7 +127,7 @@ def _in_turn(root: Path, rng: random.Random) -> list[Path]:
 
 
 def _read(path: Path) -> list[ManualPage]:
-    """Up to PAGES_PER_DOCUMENT English pages, in runs of neighbours; an unreadable file is logged and empty."""
+    """English pages in runs of neighbours, PAGES_PER_DOCUMENT at most; an unreadable file is logged."""
     import pypdfium2 as pdfium
 
     data = path.read_bytes()
@@ -156,7 +175,9 @@ def _drop_running_lines(pages: list[ManualPage]) -> None:
         page.lines = [
             line
             for place, line in enumerate(page.lines)
-            if not ((place < 2 or place > last - 2) and (edges[form(line)] >= 3 or line.strip("-. ").isdigit()))
+            if not (
+                (place < 2 or place > last - 2) and (edges[form(line)] >= 3 or line.strip("-. ").isdigit())
+            )
         ]
 
 
@@ -223,7 +244,9 @@ def _headings(page: ManualPage) -> Iterator[tuple[str, int]]:
 def _is_topic(title: str) -> bool:
     tokens = words(title)
     letters = sum(character.isalpha() or character.isspace() for character in title)
-    specific = [token for token in tokens if token not in _GENERIC and token not in _ENGLISH and len(token) > 2]
+    specific = [
+        token for token in tokens if token not in _GENERIC and token not in _ENGLISH and len(token) > 2
+    ]
     return bool(specific) and len(title) <= 90 and letters >= 0.75 * len(title)
 
 
@@ -236,13 +259,17 @@ def _question(title: str, rng: random.Random) -> str:
 
 
 def _sentences(lines: list[str]) -> Iterator[tuple[str, int]]:
-    """First sentences of paragraphs: a paragraph starts after a line that ends a sentence short of the margin."""
+    """First sentences of paragraphs; one starts after a line that ends a sentence short of the margin."""
     if not lines:
         return
     margin = 0.85 * sorted(map(len, lines))[int(0.9 * (len(lines) - 1))]
     for line, text in enumerate(lines):
         before = lines[line - 1] if line else "."
-        if not text[0].isupper() or not before.endswith((".", "!", "?", ":")) or (line and len(before) > margin):
+        if (
+            not text[0].isupper()
+            or not before.endswith((".", "!", "?", ":"))
+            or (line and len(before) > margin)
+        ):
             continue
         first = _SENTENCE_END.split(_joined(lines[line : line + 6]))[0]
         tokens = first.split()
@@ -267,7 +294,7 @@ def _joined(lines: list[str]) -> str:
 
 
 def _window(lines: list[str], evidence: int, hidden: str, rng: random.Random) -> str:
-    """Text around a line: from the top of the page, or from a line at most EVIDENCE_WITHIN characters before it."""
+    """Text around a line, from the top of the page or from at most EVIDENCE_WITHIN characters before it."""
     before = 0
     earliest = evidence
     while earliest > 0 and before + len(lines[earliest - 1]) + 1 <= EVIDENCE_WITHIN:
@@ -283,7 +310,7 @@ def _window(lines: list[str], evidence: int, hidden: str, rng: random.Random) ->
 def _other_page(
     place: int, pages: list[ManualPage], bags: list[frozenset[str]], query: str, rng: random.Random
 ) -> int | None:
-    """A neighbour or a page with many words in common, never one that holds the query or nearly the same text."""
+    """A neighbour, or a page with many words in common; never one that holds the query or the same text."""
     asked = query.lower()
     close = []
     for other, page in enumerate(pages):

@@ -54,7 +54,7 @@ def jaccard(first: Iterable[str], second: Iterable[str]) -> float:
 
 
 def unique(pairs: Iterable[Pair], *, shortest_query: int) -> list[Pair]:
-    """Drop repeated queries (letter case and spacing aside) and queries of fewer words than ``shortest_query``."""
+    """Drop queries that repeat (whatever their case and spacing) or have too few words."""
     seen: set[str] = set()
     kept = []
     for pair in pairs:
@@ -92,7 +92,9 @@ def similar(
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    matrix = TfidfVectorizer(sublinear_tf=True, max_df=0.05 if len(profiles) > 5000 else 0.5, dtype=np.float32)
+    matrix = TfidfVectorizer(
+        sublinear_tf=True, max_df=0.05 if len(profiles) > 5000 else 0.5, dtype=np.float32
+    )
     vectors = matrix.fit_transform(profiles)
     bags = [frozenset(words(text)) for text in texts]
     chosen: list[int | None] = []

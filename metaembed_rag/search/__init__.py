@@ -1,0 +1,1 @@
+"""Search: which stages answer a query at a budget."""

@@ -1,0 +1,290 @@
+"""qdrant-client as an engine: a server or cluster by URL, or the client's own local mode."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.store.engine import Point, Scored, Stage
+from metaembed_rag.store.filters import Condition, Filter, Missing, Range
+from metaembed_rag.store.schema import INDEXED_FIELDS, Schema, vector_name
+
+_PAGE = 1000
+_MARKER = "metaembed.json"
+#: Seconds before the second and third try of a call that may be repeated; every call here may, since ids
+#: and payloads are given by the caller.
+_BACKOFF = (0.2, 1.0)
+_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+T = TypeVar("T")
+
+
+def _guarded(method: Callable[..., T]) -> Callable[..., T]:
+    """Retry what is transient, a bounded number of times; every failure is a StoreError."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        for pause in (*_BACKOFF, None):
+            try:
+                return method(*args, **kwargs)
+            except (StoreError, InputError):
+                raise
+            except Exception as error:
+                if pause is None or not _transient(error):
+                    raise StoreError(f"Qdrant failed in {method.__name__}: {_reason(error)}") from error
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    return call
+
+
+class ClientEngine:
+    """One collection behind a QdrantClient. Use ``server`` or ``local``."""
+
+    def __init__(self, client: QdrantClient, collection: str, *, name: str, concurrent: bool, batch_bytes: int) -> None:
+        self._client = client
+        self._collection = collection
+        self.name = name
+        self.concurrent = concurrent
+        self.batch_bytes = batch_bytes
+        self._folder: Path | None = None
+
+    @classmethod
+    def server(cls, url: str, collection: str, api_key: str | None, *, timeout: int = 60) -> ClientEngine:
+        """A server or cluster.
+
+        Args:
+            url: ``http(s)://host:port`` of its REST interface; gRPC is used where it answers.
+            collection: name.
+            api_key: never logged or shown.
+            timeout: seconds a call.
+
+        Raises:
+            StoreError: it does not answer.
+        """
+        client = QdrantClient(url=url, api_key=api_key, timeout=timeout, prefer_grpc=True)
+        # A REST body holds 32 MB, and a float takes about 12 characters of JSON where gRPC takes 4 bytes;
+        # gRPC's own limit is 64 MB by the server's default. 8 MiB of vectors fit both.
+        engine = cls(client, collection, name="server", concurrent=True, batch_bytes=2 << 20)
+        engine.exists()
+        return engine
+
+    @classmethod
+    def local(cls, path: str, collection: str) -> ClientEngine:
+        """The client's pure-Python mode: exact, for tests and interchange.
+
+        Its files are pickled, so a folder that this package did not make is refused.
+
+        Raises:
+            IndexLockedError: another process has it open.
+            IndexMismatchError: the folder was not made by this package.
+        """
+        if path == ":memory:":
+            return cls(QdrantClient(":memory:"), collection, name="local", concurrent=False, batch_bytes=16 << 20)
+        folder = Path(path)
+        _claim(folder)
+        try:
+            client = QdrantClient(path=path)
+        except RuntimeError as error:
+            if "already accessed" in str(error):
+                raise IndexLockedError(f"{path} is open in another process; close it there") from error
+            raise StoreError(f"{path} cannot be opened: {error}") from error
+        engine = cls(client, collection, name="local", concurrent=False, batch_bytes=16 << 20)
+        engine._folder = folder
+        return engine
+
+    def __repr__(self) -> str:
+        return f"ClientEngine({self.name!r}, {self._collection!r})"
+
+    @_guarded
+    def exists(self) -> bool:
+        return bool(self._client.collection_exists(self._collection))
+
+    @_guarded
+    def create(self, schema: Schema) -> None:
+        if self._client.collection_exists(self._collection):
+            raise IndexMismatchError(
+                f"collection {self._collection!r} exists and was not made by this package; choose another name"
+            )
+        self._client.create_collection(self._collection, vectors_config=_vectors(schema))
+        if self.name == "server":
+            for field in INDEXED_FIELDS:
+                self._client.create_payload_index(self._collection, field, models.PayloadSchemaType.KEYWORD, wait=True)
+
+    @_guarded
+    def upsert(self, points: Sequence[Point]) -> None:
+        made = [
+            models.PointStruct(
+                id=point.id,
+                vector={name: rows.tolist() for name, rows in point.vectors.items()},
+                payload=dict(point.payload),
+            )
+            for point in points
+        ]
+        self._client.upsert(self._collection, made, wait=True)
+
+    @_guarded
+    def set_payload(self, payload: Mapping[str, Any], ids: Sequence[str]) -> None:
+        self._client.set_payload(self._collection, dict(payload), points=list(ids), wait=True)
+
+    @_guarded
+    def delete(self, filter: Filter) -> None:
+        condition = _filter(filter)
+        if condition is None:
+            raise InputError("refusing to delete everything: the filter is empty")
+        self._client.delete(self._collection, models.FilterSelector(filter=condition), wait=True)
+
+    @_guarded
+    def delete_ids(self, ids: Sequence[str]) -> None:
+        self._client.delete(self._collection, models.PointIdsList(points=list(ids)), wait=True)
+
+    @_guarded
+    def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        records = self._client.retrieve(self._collection, list(ids), with_payload=True, with_vectors=False)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        offset: Any = None
+        while True:
+            records, offset = self._scroll_page(filter, fields, offset)
+            for record in records:
+                yield str(record.id), record.payload or {}
+            if offset is None:
+                return
+
+    @_guarded
+    def _scroll_page(self, filter: Filter, fields: Sequence[str] | None, offset: Any) -> tuple[list[Any], Any]:
+        return self._client.scroll(
+            self._collection,
+            scroll_filter=_filter(filter),
+            limit=_PAGE,
+            offset=offset,
+            with_payload=True if fields is None else list(fields),
+            with_vectors=False,
+        )
+
+    @_guarded
+    def count(self, filter: Filter) -> int:
+        return int(self._client.count(self._collection, count_filter=_filter(filter), exact=True).count)
+
+    @_guarded
+    def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
+        condition = _filter(filter)
+        prefetch: models.Prefetch | None = None
+        for stage in stages[:-1]:
+            prefetch = models.Prefetch(
+                query=stage.query.tolist(),
+                using=stage.vector,
+                limit=max(stage.limit, limit),
+                prefetch=prefetch,
+                params=_params(stage),
+                filter=condition,
+            )
+        final = stages[-1]
+        response = self._client.query_points(
+            self._collection,
+            query=final.query.tolist(),
+            using=final.vector,
+            prefetch=prefetch,
+            limit=limit,
+            search_params=_params(final),
+            query_filter=condition,
+            with_payload=True,
+        )
+        return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
+
+    def optimize(self) -> None:
+        """A server optimises by itself; the local mode has nothing to optimise."""
+
+    def size_bytes(self) -> int | None:
+        if self._folder is None:
+            return None
+        return sum(file.stat().st_blocks * 512 for file in self._folder.rglob("*") if file.is_file())
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _claim(folder: Path) -> None:
+    """Refuse pickles of unknown origin; mark a folder that is ours."""
+    marker = folder / _MARKER
+    if marker.is_file():
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise IndexMismatchError(
+            f"{folder} was not made by this package; its local-mode files are pickled and could run code when "
+            "opened: name an empty or new folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps({"engine": "local"}) + "\n", encoding="utf-8")
+
+
+def _transient(error: Exception) -> bool:
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in _TRANSIENT_STATUS
+    if isinstance(error, (ResponseHandlingException, ConnectionError, TimeoutError)):
+        return True
+    # grpc is imported by the client only; its errors are told by the name of their status.
+    code = getattr(error, "code", None)
+    return callable(code) and getattr(code(), "name", "") in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+def _reason(error: Exception) -> str:
+    """The failure in words, without request headers, which may hold the API key."""
+    if isinstance(error, UnexpectedResponse):
+        return f"HTTP status {error.status_code} {error.reason_phrase}"
+    details = getattr(error, "details", None)
+    return str(details()) if callable(details) else str(error)
+
+
+def _vectors(schema: Schema) -> dict[str, models.VectorParams]:
+    multivector = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    graph = models.HnswConfigDiff(m=schema.hnsw_m, ef_construct=schema.hnsw_ef_construct)
+    return {
+        vector_name(group): models.VectorParams(
+            size=schema.dim,
+            distance=models.Distance.DOT,
+            multivector_config=None if group == 1 else multivector,
+            hnsw_config=graph if group == 1 else models.HnswConfigDiff(m=0),
+        )
+        for group in schema.groups
+    }
+
+
+def _params(stage: Stage) -> models.SearchParams:
+    return models.SearchParams(exact=stage.exact, hnsw_ef=stage.hnsw_ef)
+
+
+def _filter(filter: Filter) -> models.Filter | None:
+    if not filter:
+        return None
+    return models.Filter(
+        must=[_condition(part) for part in filter.must] or None,
+        should=[_condition(part) for part in filter.should] or None,
+        must_not=[_condition(part) for part in filter.must_not] or None,
+    )
+
+
+def _condition(condition: Condition) -> Any:
+    if isinstance(condition, Filter):
+        return _filter(condition) or models.Filter()
+    if isinstance(condition, Missing):
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=condition.key))
+    if isinstance(condition, Range):
+        bounds: dict[str, Any] = dict(condition.bounds)
+        timed = isinstance(condition.bounds[0][1], datetime)
+        span = models.DatetimeRange(**bounds) if timed else models.Range(**bounds)
+        return models.FieldCondition(key=condition.key, range=span)
+    values = list(condition.values)
+    if len(values) == 1:
+        return models.FieldCondition(key=condition.key, match=models.MatchValue(value=values[0]))
+    return models.FieldCondition(key=condition.key, match=models.MatchAny(any=values))  # type: ignore[arg-type]

@@ -1,0 +1,253 @@
+"""The embedded engine: qdrant-edge-py, in process, in a folder."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import qdrant_edge as qe
+
+from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.store.engine import Point, Scored, Stage
+from metaembed_rag.store.filters import Condition, Filter, Match, Missing, Range
+from metaembed_rag.store.schema import INDEXED_FIELDS, Schema, vector_name
+
+_CONFIG_FILE = "edge_config.json"
+_PAGE = 1000
+#: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
+_INDEXING_THRESHOLD_KB = 20_000
+
+T = TypeVar("T")
+
+
+def _wrapped(method: Callable[..., T]) -> Callable[..., T]:
+    """The engine raises plain Exceptions; callers see ours, with the original as the cause."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        try:
+            return method(*args, **kwargs)
+        except (StoreError, InputError):
+            raise
+        except Exception as error:
+            raise StoreError(f"the embedded engine failed in {method.__name__}: {error}") from error
+
+    return call
+
+
+class EdgeEngine:
+    """One collection in one folder. Writes go to a log first, so a killed process loses nothing acknowledged.
+
+    Args:
+        folder: made if missing; ":memory:" is a temporary folder that goes away on ``close``.
+
+    Raises:
+        IndexLockedError: another process has it open.
+        IndexMismatchError: the folder holds something else.
+    """
+
+    name = "edge"
+    concurrent = False
+    batch_bytes = 16 << 20
+
+    def __init__(self, folder: str) -> None:
+        self._temporary = folder == ":memory:"
+        self.folder = Path(tempfile.mkdtemp(prefix="metaembed-")) if self._temporary else Path(folder)
+        self._shard: qe.EdgeShard | None = None
+        if self.exists():
+            self._shard = self._load()
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise IndexMismatchError(f"{self.folder} is not empty and holds no index; name an empty or new folder")
+        elif self.folder.exists() and not self.folder.is_dir():
+            raise IndexMismatchError(f"{self.folder} is a file, not the folder of an index")
+
+    def exists(self) -> bool:
+        return (self.folder / _CONFIG_FILE).is_file()
+
+    @_wrapped
+    def create(self, schema: Schema) -> None:
+        # The engine writes its config last of all, but a kill between the config and the payload indexes
+        # would leave a slow index: make it aside and move it in place in one step.
+        building = self.folder.with_name(f"{self.folder.name}.building")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        shard = qe.EdgeShard.create(str(building), _config(schema))
+        for field in INDEXED_FIELDS:
+            shard.update(qe.UpdateOperation.create_field_index(field, qe.PayloadSchemaType.Keyword))
+        shard.flush()
+        shard.close()
+        if self.folder.is_dir():
+            self.folder.rmdir()
+        building.rename(self.folder)
+        self._shard = self._load()
+
+    @_wrapped
+    def upsert(self, points: Sequence[Point]) -> None:
+        made = [
+            qe.Point(point.id, {name: _rows(rows) for name, rows in point.vectors.items()}, dict(point.payload))
+            for point in points
+        ]
+        self._open.update(qe.UpdateOperation.upsert_points(made))
+
+    @_wrapped
+    def set_payload(self, payload: Mapping[str, Any], ids: Sequence[str]) -> None:
+        self._open.update(qe.UpdateOperation.set_payload(list(ids), dict(payload)))
+
+    @_wrapped
+    def delete(self, filter: Filter) -> None:
+        if not filter:
+            raise InputError("refusing to delete everything: the filter is empty")
+        self._open.update(qe.UpdateOperation.delete_points_by_filter(_filter(filter)))
+
+    @_wrapped
+    def delete_ids(self, ids: Sequence[str]) -> None:
+        self._open.update(qe.UpdateOperation.delete_points(list(ids)))
+
+    @_wrapped
+    def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        records = self._open.retrieve(list(ids), with_payload=True, with_vector=False)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        offset: Any = None
+        while True:
+            records, offset = self._scroll_page(filter, fields, offset)
+            for record in records:
+                yield str(record.id), record.payload or {}
+            if offset is None:
+                return
+
+    @_wrapped
+    def _scroll_page(self, filter: Filter, fields: Sequence[str] | None, offset: Any) -> tuple[list[Any], Any]:
+        request = qe.ScrollRequest(
+            limit=_PAGE,
+            offset=offset,
+            filter=_filter(filter),
+            with_payload=True if fields is None else list(fields),
+            with_vector=False,
+        )
+        return self._open.scroll(request)
+
+    @_wrapped
+    def count(self, filter: Filter) -> int:
+        return int(self._open.count(qe.CountRequest(exact=True, filter=_filter(filter))))
+
+    @_wrapped
+    def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
+        condition = _filter(filter)
+        prefetch: qe.Prefetch | None = None
+        for stage in stages[:-1]:
+            prefetch = qe.Prefetch(
+                limit=max(stage.limit, limit),
+                query=_nearest(stage),
+                prefetches=[prefetch] if prefetch else None,
+                params=_params(stage),
+                filter=condition,
+            )
+        final = stages[-1]
+        request = qe.QueryRequest(
+            limit=limit,
+            query=_nearest(final),
+            prefetches=[prefetch] if prefetch else None,
+            params=_params(final),
+            filter=condition,
+            with_payload=True,
+        )
+        return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in self._open.query(request)]
+
+    @_wrapped
+    def optimize(self) -> None:
+        self._open.optimize()
+
+    def size_bytes(self) -> int | None:
+        return sum(file.stat().st_blocks * 512 for file in self.folder.rglob("*") if file.is_file())
+
+    def close(self) -> None:
+        if self._shard is not None:
+            self._shard.flush()
+            self._shard.close()
+            self._shard = None
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _open(self) -> qe.EdgeShard:
+        if self._shard is None:
+            raise StoreError("the collection was not created yet")
+        return self._shard
+
+    def _load(self) -> qe.EdgeShard:
+        try:
+            return qe.EdgeShard.load(str(self.folder))
+        except Exception as error:
+            if "WouldBlock" in str(error):
+                raise IndexLockedError(
+                    f"{self.folder} is open in another process; close it there, or run a Qdrant server and use url="
+                ) from error
+            raise StoreError(f"{self.folder} cannot be opened: {error}") from error
+
+
+def _config(schema: Schema) -> qe.EdgeConfig:
+    multivector = qe.MultiVectorConfig(qe.MultiVectorComparator.MaxSim)
+    no_graph = qe.HnswIndexConfig(m=0, ef_construct=schema.hnsw_ef_construct, full_scan_threshold=10_000)
+    graph = qe.HnswIndexConfig(
+        m=schema.hnsw_m, ef_construct=schema.hnsw_ef_construct, full_scan_threshold=10_000
+    )
+    vectors = {
+        vector_name(group): qe.EdgeVectorParams(
+            schema.dim,
+            qe.Distance.Dot,
+            multivector_config=None if group == 1 else multivector,
+            hnsw_config=graph if group == 1 else no_graph,
+        )
+        for group in schema.groups
+    }
+    optimizers = qe.EdgeOptimizersConfig(indexing_threshold=_INDEXING_THRESHOLD_KB)
+    return qe.EdgeConfig(vectors=vectors, optimizers=optimizers)
+
+
+def _rows(rows: np.ndarray[Any, Any]) -> Any:
+    return rows.tolist()
+
+
+def _nearest(stage: Stage) -> qe.Query:
+    return qe.Query.Nearest(_rows(stage.query), using=stage.vector)
+
+
+def _params(stage: Stage) -> qe.SearchParams:
+    return qe.SearchParams(exact=stage.exact, hnsw_ef=stage.hnsw_ef)
+
+
+def _filter(filter: Filter) -> qe.Filter | None:
+    if not filter:
+        return None
+    return qe.Filter(
+        must=[_condition(part) for part in filter.must] or None,
+        should=[_condition(part) for part in filter.should] or None,
+        must_not=[_condition(part) for part in filter.must_not] or None,
+    )
+
+
+def _condition(condition: Condition) -> Any:
+    if isinstance(condition, Filter):
+        return _filter(condition) or qe.Filter()
+    if isinstance(condition, Missing):
+        return qe.IsEmptyCondition(condition.key)
+    if isinstance(condition, Range):
+        if isinstance(condition.bounds[0][1], datetime):
+            times = {op: bound.isoformat() for op, bound in condition.bounds if isinstance(bound, datetime)}
+            return qe.FieldCondition(condition.key, range=qe.RangeDateTime(**times))
+        return qe.FieldCondition(condition.key, range=qe.RangeFloat(**dict(condition.bounds)))
+    return _match(condition)
+
+
+def _match(condition: Match) -> Any:
+    if len(condition.values) == 1:
+        return qe.FieldCondition(condition.key, match=qe.MatchValue(condition.values[0]))
+    return qe.FieldCondition(condition.key, match=qe.MatchAny(list(condition.values)))

@@ -1,0 +1,105 @@
+"""What an engine does. It translates; it does not decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.schema import Schema
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A stored point: ``vectors`` by name, ``[dim]`` or ``[rows, dim]``, none for a record."""
+
+    id: str
+    vectors: Mapping[str, FloatArray]
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A point found by a search."""
+
+    id: str
+    score: float
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a search: score by a named vector, keep the best.
+
+    Attributes:
+        vector: name of the vector.
+        query: ``[dim]`` for the dense vector, else ``[query tokens, dim]``.
+        limit: how many points go on.
+        exact: scan rather than use the graph.
+        hnsw_ef: candidates while searching the graph.
+    """
+
+    vector: str
+    query: FloatArray
+    limit: int
+    exact: bool = True
+    hnsw_ef: int | None = None
+
+
+class Engine(Protocol):
+    """A collection in Qdrant. Every failure is a StoreError.
+
+    Attributes:
+        name: for people.
+        concurrent: calls from several threads may overlap.
+        batch_bytes: raw vector bytes one ``upsert`` may carry.
+    """
+
+    name: str
+    concurrent: bool
+    batch_bytes: int
+
+    def exists(self) -> bool:
+        """Whether the collection is there."""
+
+    def create(self, schema: Schema) -> None:
+        """Make the collection."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; those with the same id are replaced."""
+
+    def set_payload(self, payload: Mapping[str, Any], ids: Sequence[str]) -> None:
+        """Set payload fields of points."""
+
+    def delete(self, filter: Filter) -> None:
+        """Delete all points that match; an empty filter is refused."""
+
+    def delete_ids(self, ids: Sequence[str]) -> None:
+        """Delete points by id."""
+
+    def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Payloads by point id; absent points are absent."""
+
+    def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Every matching point's id and payload (only ``fields`` of it, if given)."""
+
+    def count(self, filter: Filter) -> int:
+        """How many points match, exactly."""
+
+    def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
+        """Run stages, first to last; the filter applies in every one."""
+
+    def optimize(self) -> None:
+        """Build graphs and reclaim space, where that is explicit."""
+
+    def size_bytes(self) -> int | None:
+        """Bytes on disk, or None where that cannot be told."""
+
+    def close(self) -> None:
+        """Write to disk and let go."""

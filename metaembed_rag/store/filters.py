@@ -1,0 +1,199 @@
+"""Filters as users write them, read into conditions that no engine has to interpret."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from typing import Any, Literal, TypeAlias
+
+from metaembed_rag.errors import FilterError
+from metaembed_rag.store.schema import flag
+
+Scalar: TypeAlias = "str | int"
+Bound: TypeAlias = "float | datetime"
+
+#: Keys that are fields of a hit; every other key is metadata.
+FIELDS = ("id", "source", "page")
+_RANGE = ("gt", "gte", "lt", "lte")
+_OPERATORS = (*_RANGE, "in", "not_in", "not", "exists")
+_HELP = (
+    "write {'source': 'a.pdf'}, {'page': [1, 2]}, {'year': {'gte': 2019}}, {'tag': {'not': 'x'}}, "
+    "{'tag': {'in': [...]}}, {'tag': {'not_in': [...]}}, {'tag': {'exists': True}}, or combine with "
+    "{'and': [...]}, {'or': [...]}, {'not': {...}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The value at ``key`` (or one of a list there) is among ``values``, all text or all whole numbers."""
+
+    key: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The number or time at ``key`` lies within the bounds."""
+
+    key: str
+    bounds: tuple[tuple[Literal["gt", "gte", "lt", "lte"], Bound], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is nothing at ``key``: no such key, null, or an empty list."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """All of ``must``, at least one of ``should`` if there are any, none of ``must_not``."""
+
+    must: tuple[Condition, ...] = ()
+    should: tuple[Condition, ...] = ()
+    must_not: tuple[Condition, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.must or self.should or self.must_not)
+
+    def __and__(self, other: Filter) -> Filter:
+        return Filter(must=tuple(part for part in (self, other) if part))
+
+
+Condition: TypeAlias = "Match | Range | Missing | Filter"
+
+
+def match(key: str, *values: Scalar) -> Filter:
+    """A filter on one payload field, for our own use: ``key`` is a path as the engine takes it."""
+    return Filter(must=(Match(key, values),))
+
+
+def parse_filter(value: Mapping[str, Any] | None) -> Filter:
+    """Read a filter.
+
+    Args:
+        value: keys "id", "source" and "page" are the hit's fields; every other key is metadata, and so is
+            ``"metadata.x"``. Values: a scalar (equal), a list (any of), None (missing), or a mapping of
+            operators. Several keys must all hold. ``{"and": [...]}``, ``{"or": [...]}`` and
+            ``{"not": {...}}`` combine filters.
+
+    Raises:
+        FilterError: anything else; the message says what is allowed.
+    """
+    if value is None:
+        return Filter()
+    if isinstance(value, Filter):
+        return value
+    if not isinstance(value, Mapping):
+        raise FilterError(f"a filter must be a mapping, not {type(value).__name__}; {_HELP}")
+    parts = [_parse_entry(key, entry) for key, entry in value.items()]
+    return parts[0] if len(parts) == 1 else Filter(must=tuple(part for part in parts if part))
+
+
+def _parse_entry(key: object, entry: Any) -> Filter:
+    if not isinstance(key, str) or not key:
+        raise FilterError(f"filter key {key!r} must be a text that is not empty; {_HELP}")
+    if key in ("and", "or"):
+        if not isinstance(entry, Sequence) or isinstance(entry, str) or not entry:
+            raise FilterError(f"{key!r} takes a list of filters; {_HELP}")
+        parts = tuple(parse_filter(part) for part in entry)
+        return Filter(must=parts) if key == "and" else Filter(should=parts)
+    if key == "not":
+        return Filter(must_not=(parse_filter(entry),))
+    return _parse_field(_Field.of(key), entry)
+
+
+def _parse_field(field: _Field, entry: Any) -> Filter:
+    if not isinstance(entry, Mapping):
+        return _any_of(field, entry if isinstance(entry, (list, tuple, set, frozenset)) else [entry])
+    unknown = [operator for operator in entry if operator not in _OPERATORS]
+    if unknown or not entry:
+        raise FilterError(f"{field.name}: unknown operators {unknown}; {_HELP}")
+    parts: list[Condition] = []
+    bounds = tuple((op, _bound(field, entry[op])) for op in _RANGE if op in entry)
+    if bounds:
+        if len({isinstance(bound, datetime) for _, bound in bounds}) > 1:
+            raise FilterError(f"{field.name}: a range needs bounds of one kind")
+        parts.append(Range(field.path, bounds))  # type: ignore[arg-type]
+    if "in" in entry:
+        parts.append(_any_of(field, _values(field, entry["in"])))
+    if "not_in" in entry:
+        parts.append(Filter(must_not=(_any_of(field, _values(field, entry["not_in"])),)))
+    if "not" in entry:
+        parts.append(Filter(must_not=(_any_of(field, [entry["not"]]),)))
+    if "exists" in entry:
+        missing = Missing(field.path)
+        parts.append(Filter(must_not=(missing,)) if entry["exists"] else missing)
+    return Filter(must=tuple(parts))
+
+
+def _any_of(field: _Field, values: Any) -> Filter:
+    """One condition a kind of value, joined by "or"."""
+    texts: list[str] = []
+    numbers: list[int] = []
+    others: list[Condition] = []
+    for value in values:
+        if isinstance(value, bool):
+            others.append(Match("flags", (flag(field.keys, value),)))
+        elif isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, int):
+            numbers.append(value)
+        elif isinstance(value, float) and math.isfinite(value):
+            others.append(Range(field.path, (("gte", value), ("lte", value))))
+        elif value is None:
+            others.append(Missing(field.path))
+        else:
+            raise FilterError(f"{field.name}: {value!r} cannot be compared; {_HELP}")
+    if not (texts or numbers or others):
+        # "Any of nothing" holds for no page: a page without id does not exist.
+        return Filter(must=(Missing("id"),))
+    parts: list[Condition] = [Match(field.path, tuple(group)) for group in (texts, numbers) if group]
+    parts.extend(others)
+    return Filter(must=(parts[0],)) if len(parts) == 1 else Filter(should=tuple(parts))
+
+
+def _values(field: _Field, value: Any) -> Any:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    raise FilterError(f"{field.name}: 'in' and 'not_in' take a list; {_HELP}")
+
+
+def _bound(field: _Field, value: Any) -> Bound:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise FilterError(f"{field.name}: the bound {value!r} is neither a number nor an ISO 8601 time") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    raise FilterError(f"{field.name}: the bound {value!r} is neither a number nor a time")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A key as written, its metadata keys (none for a hit's field), and its path in the payload."""
+
+    name: str
+    keys: tuple[str, ...]
+    path: str
+
+    @classmethod
+    def of(cls, name: str) -> _Field:
+        if name in FIELDS:
+            return cls(name, (), name)
+        bare = name.removeprefix("metadata.")
+        # A dot may stand in a key or between keys; a quoted whole key would miss nested values and the
+        # other way round, so dots part keys, as in the engine's own paths.
+        keys = tuple(bare.split("."))
+        if not all(keys) or any(sign in bare for sign in '"\\[]'):
+            raise FilterError(f"filter key {name!r}: quotes, backslashes, brackets and empty parts cannot be matched")
+        return cls(name, keys, ".".join(["metadata", *(json.dumps(key, ensure_ascii=False) for key in keys)]))

@@ -1,0 +1,116 @@
+"""The collection's schema: named vectors, one a group of document Meta Tokens, and the payload of a point.
+
+``meta_1`` is a dense vector with an HNSW graph; ``meta_4`` ... ``meta_64`` are multivectors compared by
+MaxSim and only ever scanned or used to rescore. A narrower budget reads a narrower vector, so it costs less.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metaembed_rag.budget import LADDER
+from metaembed_rag.errors import InputError
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Raised when points written by an older version could not be read any more.
+SCHEMA_VERSION = 1
+
+#: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
+GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
+
+#: Values of ``state``, a text because the embedded engine cannot match booleans (see ``flags``).
+PENDING, VISIBLE = "pending", "visible"
+
+#: Payload fields with an index: every condition that a search or a commit puts on many points.
+INDEXED_FIELDS = ("state", "kind", "document", "version", "source", "id")
+
+_NAMESPACE = uuid.UUID("0c2b44de-3f4f-5a37-8d8b-5f6e1a8b7f55")
+
+#: The one point that describes the index itself.
+INDEX_POINT = str(uuid.uuid5(_NAMESPACE, "index"))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a collection holds.
+
+    Attributes:
+        dim: width of every vector.
+        groups: document Meta Tokens of each named vector, ascending, beginning with 1.
+        hnsw_m: edges a node of the graph over first tokens.
+        hnsw_ef_construct: candidates while that graph is built.
+    """
+
+    dim: int
+    groups: tuple[int, ...] = GROUPS
+    hnsw_m: int = 16
+    hnsw_ef_construct: int = 128
+
+    def __post_init__(self) -> None:
+        if self.dim < 1 or self.groups[:1] != (1,) or list(self.groups) != sorted(set(self.groups)):
+            raise InputError(f"a schema needs a positive dim and ascending groups from 1, not {self}")
+
+    @property
+    def bytes_per_point(self) -> int:
+        """Raw float32 bytes of a point's vectors."""
+        return sum(self.groups) * self.dim * 4
+
+    def vectors(self, rows: FloatArray) -> dict[str, FloatArray]:
+        """The named vectors of ``rows`` ``[document tokens, dim]``.
+
+        Raises:
+            InputError: wrong shape, or values that are not finite (the engine would take them silently).
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.dim or rows.shape[0] < self.groups[-1]:
+            raise InputError(f"an embedding must be [{self.groups[-1]}, {self.dim}], not {list(rows.shape)}")
+        if not np.isfinite(rows).all():
+            raise InputError("an embedding holds values that are not finite")
+        return {vector_name(group): rows[0] if group == 1 else rows[:group] for group in self.groups}
+
+
+def vector_name(group: int) -> str:
+    """``meta_8`` for 8 document Meta Tokens."""
+    return f"meta_{group}"
+
+
+def point_id(*parts: str) -> str:
+    """The id of a point: the engine takes integers and UUIDs only."""
+    return str(uuid.uuid5(_NAMESPACE, json.dumps(parts)))
+
+
+def record_id(document: str) -> str:
+    """The id of a document's record."""
+    return point_id("record", document)
+
+
+def flags(metadata: Mapping[str, Any]) -> list[str]:
+    """Boolean metadata as keywords, one ``flag`` each, at any depth.
+
+    qdrant-edge-py 0.9 never matches a boolean condition, so booleans are matched through these on every
+    engine alike.
+    """
+    return sorted({flag(path, value) for path, value in _booleans(metadata, ())})
+
+
+def flag(path: Sequence[str], value: bool) -> str:
+    """The keyword for a boolean at a path of metadata keys."""
+    return json.dumps([*path, value], ensure_ascii=False)
+
+
+def _booleans(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
+    if isinstance(value, bool):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _booleans(inner, (*path, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _booleans(inner, path)

@@ -1,0 +1,485 @@
+"""Store: documents over an engine, with a commit protocol under which nothing is ever half visible.
+
+A document is a set of page points and one record point. Writing version v of a document:
+
+1. its points are written with ``state = pending``: no search sees them;
+2. its record is written, naming v: one point, so this is the moment of commit on every engine;
+3. its points become ``visible``, and
+4. points of other versions are deleted (3 and 4 under one lock, so readers in this process see either).
+
+A process killed before 2 leaves pending points that no record names: they are deleted. Killed after 2, the
+rest is done again. Both happen when the index is next opened, if its ``dirty`` mark says a writer did not
+finish; a clean index opens without a scan. Deleting removes records first, so it completes the same way.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from metaembed_rag.errors import IndexClosedError, IndexMismatchError
+from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
+from metaembed_rag.store.filters import Filter, Match, match
+from metaembed_rag.store.schema import (
+    INDEX_POINT,
+    PENDING,
+    SCHEMA_VERSION,
+    VISIBLE,
+    Schema,
+    flags,
+    point_id,
+    record_id,
+)
+
+#: Pages committed at once when many small documents are written.
+_COMMIT_POINTS = 256
+#: Ids in one call: keeps messages small on a server.
+_IDS_AT_ONCE = 1000
+
+_VISIBLE = match("state", VISIBLE)
+_PAGES = match("kind", "page")
+_RECORDS = match("kind", "document")
+
+
+@dataclass(frozen=True, slots=True)
+class WritePoint:
+    """One window of a page, embedded.
+
+    Attributes:
+        id: the page's id.
+        page: its number, from 1.
+        window: the window's number within the page, from 0.
+        span: characters of ``text`` that the window covers.
+        vectors: float32 ``[document tokens, dim]``.
+        text: the text of the whole page.
+        route: how the text was obtained.
+        metadata: JSON values.
+    """
+
+    id: str
+    page: int
+    window: int
+    span: tuple[int, int]
+    vectors: FloatArray
+    text: str
+    route: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDocument:
+    """A document to be written.
+
+    Attributes:
+        document: its key: writing the same key again replaces it.
+        source: what its hits name.
+        digest: of its content, for ``Store.digests``.
+        points: its windows; may be a generator, so that a large document never lies in memory whole.
+    """
+
+    document: str
+    source: str
+    digest: str
+    points: Iterable[WritePoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of a document: the digest it was written with, and its page ids in order."""
+
+    digest: str
+    version: str
+    page_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Written:
+    """A document whose points are in the engine but not committed."""
+
+    document: WriteDocument
+    version: str
+    points: list[str] = field(default_factory=list)
+    page_ids: dict[str, None] = field(default_factory=dict)
+
+    def record(self) -> Point:
+        return Point(
+            record_id(self.document.document),
+            {},
+            {
+                "kind": "document",
+                "document": self.document.document,
+                "source": self.document.source,
+                "version": self.version,
+                "digest": self.document.digest,
+                "points": len(self.points),
+                "page_ids": list(self.page_ids),
+            },
+        )
+
+
+class Store:
+    """See the module docstring. One writer at a time; readers may overlap with it.
+
+    Raises:
+        IndexMismatchError: the collection is of another schema version.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._closed = False
+        self._write_lock = threading.RLock()
+        # An engine that takes one call at a time is locked for each; a server is not.
+        self._call_lock = threading.RLock()
+        self.schema: Schema | None = None
+        self._model: tuple[str, str] | None = None
+        self._points: int | None = None
+        if engine.exists():
+            try:
+                self._open()
+            except BaseException:
+                engine.close()
+                raise
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    @property
+    def engine_name(self) -> str:
+        """The engine, for people."""
+        return self._engine.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        self._check_open()
+        return self.schema is not None
+
+    def create(self, schema: Schema, *, model: str, model_name: str) -> None:
+        """Make the collection for a model."""
+        self._check_open()
+        with self._calling():
+            self._engine.create(schema)
+            content = {
+                "kind": "index",
+                "schema": SCHEMA_VERSION,
+                "dim": schema.dim,
+                "groups": list(schema.groups),
+                "model": model,
+                "model_name": model_name,
+                "dirty": False,
+            }
+            self._engine.upsert([Point(INDEX_POINT, {}, content)])
+        self.schema, self._model, self._points = schema, (model, model_name), 0
+
+    def check_model(self, fingerprint: str, name: str) -> None:
+        """Refuse a model whose vectors cannot be compared with the stored ones.
+
+        Raises:
+            IndexMismatchError: the index was made by another model.
+        """
+        self._check_open()
+        if self._model is not None and self._model[0] != fingerprint:
+            raise IndexMismatchError(
+                f"this index was made by model {self._model[1]!r} ({self._model[0]}), not by {name!r} "
+                f"({fingerprint}): open it with that model, or index the documents anew"
+            )
+
+    def close(self) -> None:
+        """Write everything to disk; idempotent."""
+        if not self._closed:
+            self._closed = True
+            with self._call_lock:
+                self._engine.close()
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def write(self, documents: Iterable[WriteDocument]) -> None:
+        """Write documents, each visible from one moment on and replacing an older version at that moment.
+
+        Small documents are committed in groups. An error, from the engine or from a document's generator,
+        leaves the documents that were not committed invisible and removes their points.
+        """
+        with self._writing():
+            pending: list[_Written] = []
+            batch: list[Point] = []
+            for document in documents:
+                written = _Written(document, uuid.uuid4().hex)
+                pending.append(written)
+                for point in document.points:
+                    batch.append(self._point(written, point))
+                    if len(batch) * self._schema.bytes_per_point >= self._engine.batch_bytes:
+                        self._upsert(batch)
+                        batch = []
+                if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
+                    self._commit(pending, batch)
+                    pending, batch = [], []
+            self._commit(pending, batch)
+
+    def delete_source(self, source: str) -> int:
+        """Delete every document of a source; returns the pages deleted."""
+        self._check_open()
+        if not self.exists:
+            return 0
+        with self._writing():
+            mine = match("source", source)
+            with self._calling():
+                pages = {payload["id"] for _, payload in self._engine.scroll(_VISIBLE & mine, ["id"])}
+                self._engine.delete(_RECORDS & mine)
+                self._engine.delete(_PAGES & mine)
+            return len(pages)
+
+    def delete_pages(self, ids: Sequence[str]) -> int:
+        """Delete pages by id; returns how many there were.
+
+        A document that loses some of its pages forgets its digest, so that adding it again restores them.
+        """
+        self._check_open()
+        if not self.exists or not ids:
+            return 0
+        with self._writing(), self._calling():
+            found: dict[str, set[str]] = {}
+            points: list[str] = []
+            for chunk in _chunks(list(dict.fromkeys(ids))):
+                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk), ["id", "document"]):
+                    points.append(identifier)
+                    found.setdefault(payload["document"], set()).add(payload["id"])
+            self._forget_pages(found)
+            for chunk in _chunks(points):
+                self._engine.delete_ids(chunk)
+            return sum(len(pages) for pages in found.values())
+
+    def optimize(self) -> None:
+        """Let the engine build graphs and reclaim the space of deleted points."""
+        self._check_open()
+        if self.exists:
+            with self._write_lock, self._calling():
+                self._engine.optimize()
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def digests(self, documents: Sequence[str]) -> dict[str, Known]:
+        """What is known of documents; unknown ones are absent."""
+        self._check_open()
+        if not self.exists:
+            return {}
+        known: dict[str, Known] = {}
+        for chunk in _chunks(list(documents)):
+            with self._calling():
+                records = self._engine.retrieve([record_id(document) for document in chunk])
+            for record in records.values():
+                known[record["document"]] = Known(record["digest"], record["version"], tuple(record["page_ids"]))
+        return known
+
+    def search(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
+        """The best points, at most one a page, best first; ties in the order of their ids.
+
+        Args:
+            stages: from ``build_stages``.
+            filter: applied in every stage, together with visibility.
+            limit: pages at most.
+        """
+        self._check_open()
+        condition = _VISIBLE & filter
+        # Pages may have several windows: ask for as many points as that many pages have on average and some.
+        wanted = limit + 8
+        while True:
+            with self._calling():
+                found = self._engine.query(stages, condition, wanted)
+            best = _best_per_page(found)
+            if len(best) >= limit or len(found) < wanted:
+                return best[:limit]
+            wanted *= 2
+
+    def get(self, ids: Sequence[str]) -> list[Scored]:
+        """Pages by id, in the order asked for; the first window of each, with a score of 0."""
+        self._check_open()
+        if not self.exists:
+            return []
+        found: dict[str, Scored] = {}
+        for chunk in _chunks(list(dict.fromkeys(ids))):
+            with self._calling():
+                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk)):
+                    if payload["window"] == 0:
+                        found[payload["id"]] = Scored(identifier, 0.0, payload)
+        return [found[identifier] for identifier in ids if identifier in found]
+
+    def sources(self) -> list[str]:
+        """The sources of all documents, sorted, each once."""
+        self._check_open()
+        if not self.exists:
+            return []
+        with self._calling():
+            return sorted({payload["source"] for _, payload in self._engine.scroll(_RECORDS, ["source"])})
+
+    @property
+    def points(self) -> int:
+        """Visible points: what an exact scan reads."""
+        self._check_open()
+        if not self.exists:
+            return 0
+        if self._points is None or self._engine.concurrent:
+            with self._calling():
+                self._points = self._engine.count(_VISIBLE)
+        return self._points
+
+    def info(self) -> dict[str, Any]:
+        """Counts and settings; see ``MetaEmbedIndex.info``."""
+        self._check_open()
+        content: dict[str, Any] = {"engine": self._engine.name, "pages": 0, "documents": 0, "points": 0}
+        if self.exists:
+            with self._calling():
+                content["pages"] = self._engine.count(_VISIBLE & Filter(must=(Match("window", (0,)),)))
+                content["documents"] = self._engine.count(_RECORDS)
+            content["points"] = self.points
+        content["bytes"] = self._engine.size_bytes()
+        content["model"] = None if self._model is None else self._model[1]
+        content["dim"] = None if self.schema is None else self.schema.dim
+        content["document_tokens"] = None if self.schema is None else list(self.schema.groups)
+        return content
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    @property
+    def _schema(self) -> Schema:
+        if self.schema is None:
+            raise IndexMismatchError("the collection was not created yet")
+        return self.schema
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexClosedError("this index is closed; open it again")
+
+    def _open(self) -> None:
+        content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
+        if content is None or content.get("schema") != SCHEMA_VERSION:
+            raise IndexMismatchError(
+                f"this collection is not an index of schema version {SCHEMA_VERSION}; "
+                "name another one, or index the documents anew"
+            )
+        self.schema = Schema(dim=content["dim"], groups=tuple(content["groups"]))
+        self._model = (content["model"], content["model_name"])
+        # Another client may be writing to a server right now; only its own next write may clean up there.
+        if content["dirty"] and not self._engine.concurrent:
+            self._recover()
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        if self._engine.concurrent:
+            yield
+        else:
+            with self._call_lock:
+                yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Mark the index dirty while documents are in between; clean up at once if something fails."""
+        self._check_open()
+        with self._write_lock:
+            self._mark(dirty=True)
+            try:
+                yield
+            except BaseException:
+                self._recover()
+                raise
+            finally:
+                self._points = None
+            self._mark(dirty=False)
+
+    def _mark(self, *, dirty: bool) -> None:
+        with self._calling():
+            self._engine.set_payload({"dirty": dirty}, [INDEX_POINT])
+
+    def _point(self, written: _Written, point: WritePoint) -> Point:
+        document = written.document
+        identifier = point_id("page", document.document, written.version, point.id, str(point.window))
+        written.points.append(identifier)
+        written.page_ids[point.id] = None
+        payload = {
+            "kind": "page",
+            "state": PENDING,
+            "document": document.document,
+            "version": written.version,
+            "source": document.source,
+            "id": point.id,
+            "page": point.page,
+            "window": point.window,
+            "span": list(point.span),
+            "text": point.text,
+            "route": point.route,
+            "metadata": dict(point.metadata),
+            "flags": flags(point.metadata),
+        }
+        return Point(identifier, self._schema.vectors(point.vectors), payload)
+
+    def _upsert(self, points: Sequence[Point]) -> None:
+        if points:
+            with self._calling():
+                self._engine.upsert(points)
+
+    def _commit(self, pending: Sequence[_Written], batch: Sequence[Point]) -> None:
+        if not pending:
+            return
+        self._upsert(batch)
+        replaced = [document for document in self.digests([entry.document.document for entry in pending])]
+        for chunk in _chunks(pending):
+            self._upsert([entry.record() for entry in chunk])
+        points = [identifier for entry in pending for identifier in entry.points]
+        versions = [entry.version for entry in pending]
+        with self._calling():
+            for ids in _chunks(points):
+                self._engine.set_payload({"state": VISIBLE}, ids)
+            for documents in _chunks(replaced):
+                mine = _PAGES & match("document", *documents)
+                self._engine.delete(Filter(must=(mine,), must_not=(Match("version", tuple(versions)),)))
+
+    def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
+        """Bring records in line with the pages about to be deleted."""
+        gone: list[str] = []
+        for chunk in _chunks(list(found)):
+            records = self._engine.retrieve([record_id(document) for document in chunk])
+            for identifier, record in records.items():
+                left = [page for page in record["page_ids"] if page not in found[record["document"]]]
+                if left:
+                    self._engine.set_payload({"page_ids": left, "digest": ""}, [identifier])
+                else:
+                    gone.append(identifier)
+        for ids in _chunks(gone):
+            self._engine.delete_ids(ids)
+
+    def _recover(self) -> None:
+        """Finish or undo what a writer left: see the module docstring."""
+        with self._calling():
+            records = {
+                payload["document"]: (payload["version"], frozenset(payload["page_ids"]))
+                for _, payload in self._engine.scroll(_RECORDS, ["document", "version", "page_ids"])
+            }
+            finish: list[str] = []
+            undo: list[str] = []
+            for identifier, payload in self._engine.scroll(_PAGES, ["document", "version", "id", "state"]):
+                version, pages = records.get(payload["document"], ("", frozenset()))
+                if payload["version"] != version or payload["id"] not in pages:
+                    undo.append(identifier)
+                elif payload["state"] == PENDING:
+                    finish.append(identifier)
+            for ids in _chunks(finish):
+                self._engine.set_payload({"state": VISIBLE}, ids)
+            for ids in _chunks(undo):
+                self._engine.delete_ids(ids)
+            self._engine.set_payload({"dirty": False}, [INDEX_POINT])
+
+
+def _best_per_page(found: Sequence[Scored]) -> list[Scored]:
+    best: dict[str, Scored] = {}
+    for scored in found:
+        page = scored.payload["id"]
+        if page not in best or scored.score > best[page].score:
+            best[page] = scored
+    return sorted(best.values(), key=lambda scored: (-scored.score, scored.payload["id"]))
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(values), _IDS_AT_ONCE):
+        yield list(values[start : start + _IDS_AT_ONCE])

@@ -1,0 +1,137 @@
+"""Small folders in the file formats of the public benchmarks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def _paragraphs(*texts: str) -> list[dict[str, object]]:
+    return [{"uid": f"p{order}", "order": order, "text": text} for order, text in enumerate(texts, start=1)]
+
+
+@pytest.fixture
+def pubmedqa(tmp_path: Path) -> Path:
+    folder = tmp_path / "pubmedqa"
+    (folder / "data").mkdir(parents=True)
+    entries = {
+        "101": {
+            "QUESTION": "Does green tea lower resting heart rate?",
+            "CONTEXTS": ["We followed forty tea drinkers.", "Heart rate was read every morning."],
+            "LABELS": ["METHODS", "RESULTS"],
+            "MESHES": ["Tea"],
+            "final_decision": "no",
+            "LONG_ANSWER": "Green tea had no effect.",
+        },
+        "202": {
+            "QUESTION": "Is walking as good as running for bone density?",
+            "CONTEXTS": ["Bone density of runners and walkers was compared over two years."],
+            "LABELS": ["METHODS"],
+            "MESHES": ["Walking"],
+            "final_decision": "maybe",
+            "LONG_ANSWER": "Both groups kept their bone density.",
+        },
+    }
+    (folder / "data" / "ori_pqal.json").write_text(json.dumps(entries), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def wikitq(tmp_path: Path) -> Path:
+    folder = tmp_path / "wikitq"
+    for name in ("data", "misc", "csv/201-csv"):
+        (folder / name).mkdir(parents=True)
+    header = "id\tutterance\tcontext\ttargetValue\n"
+    (folder / "data" / "pristine-unseen-tables.tsv").write_text(
+        header
+        + "nu-0\twhich lake is deeper than 300 metres?\tcsv/201-csv/1.csv\tLake Brenn\n"
+        + "nu-1\thow many lakes are listed?\tcsv/201-csv/1.csv\t2\n"
+        + "nu-2\twho kept goal in 1988?\tcsv/201-csv/2.csv\tIda Moss|Tor Vik\n",
+        encoding="utf-8",
+    )
+    (folder / "data" / "training.tsv").write_text(
+        header
+        + "nt-0\twhich tower was built first?\tcsv/201-csv/3.csv\tNorth\n"
+        + "nt-1\twhich bridge was built last?\tcsv/201-csv/4.csv\tFerry Bridge\n",
+        encoding="utf-8",
+    )
+    columns = "contextId\tpageId\tpageRev\ttableIndex\ttitle\theaders\tcaption"
+    columns += "\ttagAbove\ttextAbove\ttagBelow\ttextBelow\n"
+    (folder / "misc" / "table-metadata.tsv").write_text(
+        columns
+        + "csv/201-csv/1.csv\t1\t1\t0\tLakes of Sund\tGeography|Depth\t\th3\tDepth\tp\t\n"
+        + "csv/201-csv/2.csv\t2\t2\t0\tHaven United\t\t\th3\t\tp\t\n"
+        + "csv/201-csv/3.csv\t3\t3\t0\tTowers of Sund\tList\t\th3\t\tp\t\n"
+        + "csv/201-csv/4.csv\t4\t4\t0\tBridges of Sund\tList\t\th3\t\tp\t\n",
+        encoding="utf-8",
+    )
+    tables = {
+        "1.csv": '"Lake","Depth\n(m)"\n"Lake Brenn","312"\n"The \\"Small\\" Lake","8"\n',
+        "2.csv": '"Year","Goalkeeper"\n"1988","Ida Moss, Tor Vik"\n"1989",""\n',
+        "3.csv": '"Tower","Built"\n"North","1410"\n"South","1425"\n',
+        "4.csv": '"Bridge","Built"\n"Mill Bridge","1611"\n"Ferry Bridge","1902"\n',
+    }
+    for name, text in tables.items():
+        (folder / "csv" / "201-csv" / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def tatqa(tmp_path: Path) -> Path:
+    folder = tmp_path / "tatqa"
+    (folder / "dataset_raw").mkdir(parents=True)
+
+    def write(part: str, company: str) -> None:
+        contexts = [
+            {
+                "table": {
+                    "uid": f"{part}-t1",
+                    "table": [["", "2019", "2018"], [f"{company} revenue", "$12.5", "$11.0"]],
+                },
+                "paragraphs": _paragraphs(
+                    f"Revenue of {company} rose with prices.", "All figures are in millions."
+                )[::-1],
+                "questions": [
+                    {
+                        "uid": f"{part}-q1",
+                        "order": 1,
+                        "question": f"What was the revenue of {company} in 2019?",
+                    },
+                    {"uid": f"{part}-q2", "order": 2, "question": f"Why did revenue of {company} rise?"},
+                ],
+            },
+            {
+                "table": {"uid": f"{part}-t2", "table": [["Staff", "Count"], ["Engineers", "40"]]},
+                "paragraphs": _paragraphs(f"{company} has forty engineers."),
+                "questions": [
+                    {"uid": f"{part}-q3", "order": 1, "question": f"How many engineers has {company}?"}
+                ],
+            },
+        ]
+        path = folder / "dataset_raw" / f"tatqa_dataset_{part}.json"
+        path.write_text(json.dumps(contexts), encoding="utf-8")
+
+    write("dev", "Norrland Timber")
+    write("test_gold", "Fjord Shipping")
+    return folder
+
+
+@pytest.fixture
+def tabfact(tmp_path: Path) -> Path:
+    folder = tmp_path / "tabfact"
+    (folder / "tokenized_data").mkdir(parents=True)
+    (folder / "data" / "all_csv").mkdir(parents=True)
+    examples = {
+        "1-1.html.csv": [["anna win two race in 1999", "anna win no race in 1999"], [1, 0], "anna holm"],
+        "1-2.html.csv": [["berit win one race in 2001"], [1], "berit lund"],
+        "1-3.html.csv": [["the lake be 312 metre deep"], [1], "lakes of sund"],
+    }
+    (folder / "tokenized_data" / "val_examples.json").write_text(
+        json.dumps(examples) + " " * 1024, encoding="utf-8"
+    )
+    (folder / "data" / "all_csv" / "1-1.html.csv").write_text("year#races won\n1999#2\n", encoding="utf-8")
+    (folder / "data" / "all_csv" / "1-2.html.csv").write_text("year#races won\n2001#1\n", encoding="utf-8")
+    (folder / "data" / "all_csv" / "1-3.html.csv").write_text("lake#depth\nbrenn#312\n", encoding="utf-8")
+    return folder

@@ -1,0 +1,134 @@
+"""The training data script, from small public-format folders to pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from reportlab.pdfgen.canvas import Canvas
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "benchmarks" / "mini" / "prepare_data.py"
+TOPICS = {
+    "Tuning the mast stays": "the mast stands upright when both stays pull with the same force in calm wind",
+    "Washing the sails": "salt is rinsed out of the sails with fresh water and they are dried in the shade",
+    "Caring for the engine": "the oil of the engine is changed every hundred hours and the filter with it",
+}
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def _manual(path: Path) -> None:
+    canvas = Canvas(str(path))
+    for chapter, (title, fact) in enumerate(TOPICS.items(), start=1):
+        canvas.drawString(50, 800, f"{chapter} {title}")
+        for line in range(6):
+            canvas.drawString(
+                50, 760 - 40 * line, f"{fact.capitalize()} as step {'abcdef'[line]} of the manual says."
+            )
+            canvas.drawString(50, 740 - 40 * line, "It is good to do this with care and not in a hurry.")
+        canvas.showPage()
+    canvas.save()
+
+
+def _descriptions(path: Path) -> None:
+    long = "It reads the files of a user and writes all that it finds about {0} into one report. " * 3
+    stanzas = [
+        f"Package: {name}\nDescription-md5: 0\nDescription-en: tool for {what}\n"
+        f" {long.format(what)}\n .\n {name} ends here.\n"
+        for name, what in (
+            ("aaa", "gardening"),
+            ("bbb", "sailing"),
+            ("ccc", "baking"),
+            ("aaa-doc", "gardening"),
+        )
+    ]
+    path.write_text(
+        "\n".join(stanzas) + "\nPackage: ddd\nDescription-en: short\n Too short.\n", encoding="utf-8"
+    )
+
+
+def _pairs(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_source_gives_pairs_and_a_manifest(
+    tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path
+) -> None:
+    (tmp_path / "manuals" / "boats").mkdir(parents=True)
+    _manual(tmp_path / "manuals" / "boats" / "boat.pdf")
+    (tmp_path / "manuals" / "boats" / "broken.pdf").write_bytes(b"%PDF-1.4 not really")
+    (tmp_path / "lists").mkdir()
+    _descriptions(tmp_path / "lists" / "main_i18n_Translation-en")
+    arguments = [
+        "--manuals",
+        str(tmp_path / "manuals"),
+        "--debian-lists",
+        str(tmp_path / "lists"),
+        "--processes",
+        "1",
+    ]
+    arguments += ["--wikitq", str(wikitq), "--tabfact", str(tabfact), "--tatqa", str(tatqa)]
+    result = _run("--out", str(tmp_path / "out"), *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "broken.pdf left out" in result.stderr
+
+    manifest = json.loads((tmp_path / "out" / "MANIFEST.json").read_text())
+    assert set(manifest["sources"]) == {"debian", "manuals", "wikitq", "tabfact", "tatqa"}
+    for name, entry in manifest["sources"].items():
+        data = (tmp_path / "out" / f"{name}.jsonl").read_bytes()
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        pairs = _pairs(tmp_path / "out" / f"{name}.jsonl")
+        assert entry["pairs"] == len(pairs) > 0
+        for pair in pairs:
+            assert set(pair) == {"query", "positive", "negative", "source"}
+            assert pair["query"]
+            assert pair["positive"] not in ("", pair["negative"])
+
+    # Test tables, dev contexts, tables of test pages and false statements are never trained on.
+    everything = "".join(
+        (tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact")
+    )
+    for held_back in ("Lake Brenn", "Norrland", "312 metre", "win no race"):
+        assert held_back not in everything
+    assert "win two race" in everything
+    # One program and its documentation package are one description, and short ones are left out.
+    assert {pair["query"] for pair in _pairs(tmp_path / "out" / "debian.jsonl")} == {
+        "tool for gardening", "tool for sailing", "tool for baking",
+    }  # fmt: skip
+
+    manuals = _pairs(tmp_path / "out" / "manuals.jsonl")
+    kinds = {pair["source"] for pair in manuals}
+    assert "manuals/sentence" in kinds
+    assert kinds & {"manuals/question", "manuals/heading"}
+    for pair in manuals:
+        fact = next(fact for fact in TOPICS.values() if fact in pair["positive"].lower())
+        assert pair["negative"] is None or fact not in pair["negative"].lower()
+
+    again = _run("--out", str(tmp_path / "again"), *arguments[:-6], "--processes", "2", *arguments[-6:])
+    assert again.returncode == 0, again.stderr
+    for name in manifest["sources"]:
+        assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (
+            tmp_path / "out" / f"{name}.jsonl"
+        ).read_bytes()
+
+
+def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
+    assert "no source given" in _run("--out", str(tmp_path / "out")).stderr
+    result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
+    assert result.returncode != 0
+    assert "apt-get update" in result.stderr
