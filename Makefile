@@ -66,5 +66,5 @@ $(VENV)/core.stamp: $(VENV)/torch.stamp pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/torch.stamp $(PROJECTS)
-	$(PIP) -e '.[dev,notebooks,train]' $(INTEGRATIONS:%=-e '%[test]')
+	$(PIP) -e '.[dev,evaluation,notebooks,train]' $(INTEGRATIONS:%=-e '%[test]')
 	@touch $@ $(VENV)/core.stamp

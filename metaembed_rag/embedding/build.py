@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from torch import nn
+from transformers.utils import logging as transformers_logging
 
 from metaembed_rag.embedding.backbone import resolve_backbone
 from metaembed_rag.embedding.config import ModelConfig
@@ -39,14 +43,15 @@ def build_encoder(
     """
     family = family_of(config.model_type)
     try:
-        transformer = MetaTokenTransformer(
-            resolve_backbone(config.backbone),
-            query_token_ids=(),
-            document_token_ids=(),
-            prefix_attention=family.prefix_attention,
-            max_seq_length=config.window,
-            model_kwargs={"attn_implementation": attention},
-        )
+        with _quietly():
+            transformer = MetaTokenTransformer(
+                resolve_backbone(config.backbone),
+                query_token_ids=(),
+                document_token_ids=(),
+                prefix_attention=family.prefix_attention,
+                max_seq_length=config.window,
+                model_kwargs={"attn_implementation": attention},
+            )
     except OSError as error:
         raise ModelError(f"backbone {config.backbone!r} cannot be loaded: {error}") from error
     ids = _reserved_ids(transformer.tokenizer, config)
@@ -77,7 +82,8 @@ def add_adapter(
         target_modules=family.lora_targets,
         trainable_token_indices={family.embedding: ids},
     )
-    transformer.model = get_peft_model(transformer.model, lora)
+    with _quietly():
+        transformer.model = get_peft_model(transformer.model, lora)
 
 
 def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
@@ -98,6 +104,10 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
         weights = {key: value.half().contiguous() for key, value in encoder[1].state_dict().items()}
         save_file(weights, folder / HEAD_FILE)
     config.save(folder)
+    for name in (ADAPTER_FILE, HEAD_FILE):
+        # safetensors makes files that only their owner may read; a model folder is there to be shared.
+        if (folder / name).exists():
+            (folder / name).chmod(0o644)
     # peft writes a template card; the model's own card is written by whoever trained it.
     (folder / "README.md").unlink(missing_ok=True)
 
@@ -114,8 +124,9 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     if missing:
         raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
     try:
-        adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
-        transformer.model = adapted.merge_and_unload()
+        with _quietly():
+            adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
+            transformer.model = adapted.merge_and_unload()
         if config.dim is not None:
             head.load_state_dict({key: value.float() for key, value in load_file(folder / HEAD_FILE).items()})
     except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
@@ -126,6 +137,20 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
 def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]:
     """The parameters that training moves, by name."""
     return {name: value for name, value in encoder.named_parameters() if value.requires_grad}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bar for weights that load in a blink, nor peft's use of a name that transformers renames."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _reserved_ids(tokenizer: Any, config: ModelConfig) -> list[int]:

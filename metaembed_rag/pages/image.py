@@ -159,7 +159,8 @@ def _to_rgb(image: Image) -> Image:
 
     if image.mode.startswith("I") or image.mode == "F":
         grey = image.convert("F")
-        low, high = grey.getextrema()
+        extrema: Any = grey.getextrema()
+        low, high = extrema
         top = 65535.0 if image.mode.startswith("I;16") or 255 < high <= 65535 else max(float(high), 1.0)
         bottom = min(float(low), 0.0)
         return grey.point(

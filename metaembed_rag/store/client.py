@@ -186,7 +186,7 @@ class ClientEngine:
                 using=stage.vector,
                 limit=max(stage.limit, limit),
                 prefetch=prefetch,
-                params=_params(stage),
+                params=self._params(stage),
                 filter=condition,
             )
         final = stages[-1]
@@ -196,11 +196,15 @@ class ClientEngine:
             using=final.vector,
             prefetch=prefetch,
             limit=limit,
-            search_params=_params(final),
+            search_params=self._params(final),
             query_filter=condition,
             with_payload=True,
         )
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
+
+    def _params(self, stage: Stage) -> models.SearchParams | None:
+        # The local mode is always exact, and warns if it is told so.
+        return models.SearchParams(exact=stage.exact, hnsw_ef=stage.hnsw_ef) if self.concurrent else None
 
     def optimize(self) -> None:
         """A server optimises by itself; the local mode has nothing to optimise."""
@@ -258,10 +262,6 @@ def _vectors(schema: Schema) -> dict[str, models.VectorParams]:
         )
         for group in schema.groups
     }
-
-
-def _params(stage: Stage) -> models.SearchParams:
-    return models.SearchParams(exact=stage.exact, hnsw_ef=stage.hnsw_ef)
 
 
 def _filter(filter: Filter) -> models.Filter | None:

@@ -1,0 +1,1 @@
+"""The example documents, one module each: invented people, places and figures, drawn with reportlab."""

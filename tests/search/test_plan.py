@@ -1,0 +1,53 @@
+"""Budgets become stages that fit the size of the index."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metaembed_rag.budget import LADDER, Budget
+from metaembed_rag.errors import BudgetError
+from metaembed_rag.search.plan import GRAPH_POINTS, PREFETCH, Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.store.schema import GROUPS
+
+
+@pytest.mark.parametrize("budget", LADDER, ids=str)
+def test_a_small_index_is_scanned(budget):
+    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget)
+
+
+def test_a_larger_index_prefetches_by_the_first_token_and_then_through_the_graph():
+    plan = make_plan(Budget(16, 64), points=20_000, top_k=10)
+    assert plan.prefetch is not None
+    assert not plan.graph
+    assert make_plan(Budget(16, 64), points=GRAPH_POINTS + 1, top_k=10).graph
+
+
+def test_more_results_ask_for_more_candidates():
+    few, many = (make_plan(Budget(16, 64), points=20_000, top_k=k).prefetch for k in (10, 500))
+    assert few is not None
+    assert many is not None
+    assert many > few
+
+
+def test_stages_send_prefixes():
+    rows = np.arange(32, dtype=np.float32).reshape(16, 2)
+    first, last = build_stages(Plan(Budget(4, 8), prefetch=100), rows)
+    assert (first.vector, first.limit, first.exact) == ("meta_1", 100, True)
+    np.testing.assert_array_equal(first.query, rows[0])
+    assert last.vector == "meta_8"
+    np.testing.assert_array_equal(last.query, rows[:4])
+
+
+def test_one_document_token_makes_maxsim_linear():
+    rows = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
+    (stage,) = build_stages(Plan(Budget(4, 1)), rows)
+    np.testing.assert_allclose(stage.query, rows[:4].sum(0), rtol=1e-6)
+
+
+def test_budgets_are_checked_against_what_is_stored():
+    assert resolve_budget(4, GROUPS) == Budget(4, 8)
+    assert resolve_budget("full", (1, 4, 16)) == Budget(16, 16)
+    assert resolve_budget((4, 64), GROUPS) == Budget(4, 64)
+    with pytest.raises(BudgetError, match="stores prefixes of 1, 4, 8, 16, 64"):
+        resolve_budget((4, 10), GROUPS)

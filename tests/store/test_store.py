@@ -1,0 +1,208 @@
+"""The store on every engine that runs without a server: scores, filters, replacement, deletion, reopening."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metaembed_rag.budget import LADDER, Budget
+from metaembed_rag.errors import (
+    IndexClosedError,
+    IndexLockedError,
+    IndexMismatchError,
+    InputError,
+    StoreError,
+)
+from metaembed_rag.scoring import maxsim
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store.filters import Filter, parse_filter
+from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.store import Store
+
+from .conftest import document, open_store, rows
+
+QUERY = rows(99, 16)
+
+
+def find(store, budget=Budget(4, 8), filter=None, limit=10, plan=None):
+    stages = build_stages(plan or Plan(budget), QUERY)
+    return store.search(stages, parse_filter(filter), limit)
+
+
+def ids(found):
+    return [scored.payload["id"] for scored in found]
+
+
+@pytest.mark.parametrize("budget", LADDER, ids=str)
+def test_scores_are_maxsim_of_the_prefixes(store, budget):
+    documents = [document(f"d{n}", seed=n) for n in range(30)]
+    store.write(documents)
+    vectors = np.stack([d.points[0].vectors for d in documents])
+    expected = maxsim(QUERY[None, : budget.query], vectors[:, : budget.document])[0]
+    found = find(store, budget, limit=30)
+    order = np.argsort(-expected)
+    assert ids(found) == [f"d{n}/1" for n in order]
+    np.testing.assert_allclose([scored.score for scored in found], expected[order], atol=1e-4)
+
+
+def test_prefetching_everything_equals_the_exact_scan(store):
+    store.write(document(f"d{n}", seed=n) for n in range(40))
+    budget = Budget(16, 64)
+    staged = find(store, budget, plan=Plan(budget, prefetch=40))
+    exact = find(store, budget)
+    assert ids(staged) == ids(exact)
+    np.testing.assert_allclose([s.score for s in staged], [s.score for s in exact], atol=1e-5)
+
+
+def test_the_filter_holds_in_the_prefetch_too(store):
+    store.write(document(f"d{n}", seed=n, group=n % 10) for n in range(60))
+    budget = Budget(16, 64)
+    # Three candidates: with a filter on the last stage only, nearly all of them would be filtered away.
+    found = find(store, budget, {"group": 3}, limit=3, plan=Plan(budget, prefetch=3))
+    assert len(found) == 3
+    assert {scored.payload["metadata"]["group"] for scored in found} == {3}
+
+
+def test_one_result_a_page_although_pages_have_windows(store):
+    store.write([document("a", 5, windows=7), document("b", 2)])
+    found = find(store, limit=7)
+    assert sorted(ids(found)) == sorted([*(f"a/{n}" for n in range(1, 6)), "b/1", "b/2"])
+    assert find(store, limit=2) == found[:2]
+
+
+def test_replacing_leaves_nothing_of_the_old_version(store):
+    store.write([document("a", 5, digest="old", seed=1), document("b")])
+    store.write([document("a", 2, digest="new", seed=2)])
+    found = find(store)
+    assert sorted(ids(found)) == ["a/1", "a/2", "b/1"]
+    assert {scored.payload["text"] for scored in found} == {"a 1 2", "a 2 2", "b 1 0"}
+    assert store.digests(["a"])["a"].digest == "new"
+    assert store.info()["pages"] == 3
+    assert store.info()["documents"] == 2
+
+
+def test_digests_name_pages_in_order(store):
+    store.write([document("a", 12, digest="x")])
+    known = store.digests(["a", "nobody"])
+    assert list(known) == ["a"]
+    assert known["a"].page_ids == tuple(f"a/{n}" for n in range(1, 13))
+
+
+def test_delete_source_and_pages(store):
+    store.write([document("a", 3), document("b", 3), document("t1", source="s"), document("t2", source="s")])
+    assert store.delete_source("s") == 2
+    assert store.delete_source("s") == 0
+    assert store.delete_pages(["a/2", "nobody"]) == 1
+    assert sorted(ids(find(store))) == ["a/1", "a/3", "b/1", "b/2", "b/3"]
+    # A document that lost a page must not count as unchanged when it is added again.
+    assert store.digests(["a"])["a"].digest == ""
+    assert store.delete_pages(["b/1", "b/2", "b/3"]) == 3
+    assert store.sources() == ["a"]
+    assert store.info()["documents"] == 1
+
+
+def test_a_failing_generator_leaves_nothing_behind(store):
+    store.write([document("a", 2, seed=1)])
+
+    def broken():
+        yield from document("a", 2, seed=2).points
+        raise RuntimeError("the reader died")
+
+    with pytest.raises(RuntimeError, match="died"):
+        store.write([document("b"), replace(document("a"), points=broken())])
+    assert {scored.payload["text"] for scored in find(store)} == {"a 1 1", "a 2 1"}
+    assert store._engine.count(Filter()) == 2 + 1 + 1, "two pages, a record and the index point"
+    store.write([document("b")])
+    assert sorted(ids(find(store))) == ["a/1", "a/2", "b/1"]
+
+
+@pytest.mark.parametrize("kind", ["edge", "local-path"])
+def test_reopening_finds_everything(kind, tmp_path):
+    store = open_store(kind, tmp_path)
+    store.write([document("a", 3, draft=True)])
+    before = find(store)
+    store.close()
+    with pytest.raises(IndexClosedError):
+        find(store)
+    again = open_store(kind, tmp_path)
+    assert ids(find(again)) == ids(before)
+    assert again.info()["pages"] == 3
+    again.close()
+    again.close()
+
+
+@pytest.mark.parametrize("kind", ["edge", "local-path"])
+def test_a_second_process_gets_a_clear_error(kind, tmp_path):
+    store = open_store(kind, tmp_path)
+    script = (
+        "import sys\nfrom metaembed_rag.errors import IndexLockedError\n"
+        "from metaembed_rag.store.open import open_engine\n"
+        "try:\n    open_engine(path=sys.argv[1], url=None, collection='c', engine=sys.argv[2])\n"
+        "except IndexLockedError as error:\n    sys.exit(f'locked: {error}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "index"), "edge" if kind == "edge" else "local"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "locked: " in done.stderr
+    assert "open in another process" in done.stderr
+    store.close()
+
+
+def test_the_model_is_checked(store):
+    store.check_model("fingerprint", "test")
+    with pytest.raises(IndexMismatchError, match="made by model 'test'"):
+        store.check_model("other", "mini")
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full((64, 16), np.nan), np.zeros((64, 8)), np.zeros((10, 16)), np.zeros(16)], ids=str
+)
+def test_bad_vectors_are_refused_and_nothing_stays(store, bad):
+    entry = document("a")
+    point = replace(entry.points[0], vectors=bad.astype(np.float32))
+    with pytest.raises(InputError, match="embedding"):
+        store.write([replace(entry, points=[point])])
+    assert store.info()["pages"] == 0
+
+
+@pytest.mark.parametrize("engine", ["edge", "local"])
+def test_a_folder_of_something_else_is_refused(engine, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(IndexMismatchError):
+        open_engine(path=str(tmp_path), url=None, collection="c", engine=engine)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_foreign_collection_is_refused():
+    from metaembed_rag.store.client import ClientEngine
+
+    engine = ClientEngine.local(":memory:", "c")
+    engine._client.create_collection("c", {})
+    with pytest.raises(IndexMismatchError, match="schema version"):
+        Store(engine)
+
+
+def test_a_server_that_does_not_answer_is_told_without_the_key():
+    insecure = pytest.warns(UserWarning, match="insecure connection")
+    with insecure, pytest.raises(StoreError) as caught:
+        open_engine(path=None, url="http://127.0.0.1:1", collection="c", api_key="secret-key")
+    assert "secret-key" not in str(caught.value)
+
+
+def test_ids_and_metadata_may_be_anything(store):
+    name = 'päge "1"\n{}[]'
+    metadata = {"a b": {"ü": [1, 2.5, None, True]}, "empty": [], "nested": {"x": {"y": "z"}}}
+    store.write([document(name, **metadata)])
+    (found,) = find(store)
+    assert found.payload["id"] == f"{name}/1"
+    assert found.payload["metadata"] == metadata
+    assert ids(find(store, filter={"id": f"{name}/1"})) == [f"{name}/1"]
+    assert ids(find(store, filter={"nested.x.y": "z", "a b.ü": 2.5})) == [f"{name}/1"]
+    assert store.delete_pages([f"{name}/1"]) == 1
