@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from os.path import abspath
@@ -123,12 +122,8 @@ def _render(path: str, place: str, kind: Kind, index: int, limits: Limits, dpi: 
                 file.seek(index)
                 _check_size(path, file, limits)
             resolution = _resolution(file)
-            with warnings.catch_warnings():
-                # Pillow warns about metadata it skips; the pixels are what counts.
-                warnings.simplefilter("ignore", UserWarning)
-                file.load()
-                image = ImageOps.exif_transpose(file)
-            image = _to_rgb(image)
+            file.load()
+            image = _to_rgb(ImageOps.exif_transpose(file))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise _too_many_pixels(path, str(error), limits) from None
         except DocumentError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import unicodedata
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from metaembed_rag.errors import MissingDependencyError
 from metaembed_rag.pages.clean import clean
@@ -22,18 +23,23 @@ OCR_DPI = 150
 _STRIP = 2500
 #: Rows two strips share: above the height of any line that detection would not rather call a picture.
 _OVERLAP = 200
-#: Detection needs some room around letters; smaller pictures get a white border.
-_MIN_SIDE = 64
+#: Smaller or flatter pictures are put on white paper: detection needs room around letters, and enlarges
+#: until the short side is 736 pixels, which must not make the long one enormous.
+_MIN_SIDE, _FLATTEST = 64, 4
 #: Lines recognised with less confidence are noise from pictures.
 _MIN_SCORE = 0.5
+#: Mean confidence below which a page may lie upside down; print scores .9 and more, upside down .6 and less.
+_POOR_SCORE = 0.75
 _MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
-    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
 _INSTALL = "pip install rapidocr onnxruntime"
 _NARROW = frozenset("iIljft.,:;'!|()[]`1")
 _WIDE = frozenset("mwMW@%")
+
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 class OcrReader(Protocol):
@@ -64,45 +70,32 @@ class RapidOcrReader:
             MissingDependencyError: rapidocr or onnxruntime is not installed, or without its models.
         """
         lines = self._lines(image)
-        if sum(_is_upright(line) for line in lines) < len(lines) / 2:
-            return self._read_sideways(image, lines)
-        return _compose(lines, image)
-
-    def _read_sideways(self, image: Image, lines: list[_Line]) -> tuple[str, tuple[Word, ...]]:
-        """A page scanned on its side, if it reads better when turned; else (signs set downwards) as it is."""
-        from PIL.Image import Transpose
-
-        turns = ((Transpose.ROTATE_90, _unturn_left), (Transpose.ROTATE_270, _unturn_right))
-        best, found, turned_back = _confidence(lines), None, None
-        for turn, back in turns:
-            turned = image.transpose(turn)
-            tried = self._lines(turned)
-            if _confidence(tried) > best:
-                best, found, turned_back = _confidence(tried), (tried, turned), back
-        if found is None or turned_back is None:
-            return _compose(lines, image)
-        text, words = _compose(*found)
-        return text, tuple(Word(word.text, turned_back(word.box)) for word in words)
+        best, found, turned = _confidence(lines), lines, image
+        back: Callable[[Box], Box] = _as_it_is
+        for turn in _turns_to_try(lines):
+            candidate = image.transpose(turn.method)
+            read = self._lines(candidate)
+            if _confidence(read) >= best:
+                best, found, turned, back = _confidence(read), read, candidate, turn.back
+        text, words = _compose(found, turned)
+        return text, tuple(Word(word.text, back(word.box)) for word in words)
 
     def _lines(self, image: Image) -> list[_Line]:
         """Recognised lines with boxes in pixels; long pictures strip by strip."""
-        from PIL import Image as pillow
+        from PIL.Image import Resampling
 
         image = image.convert("RGB")
         width, height = image.size
         if width > _STRIP:
             # Wide pictures are posters, drawn for reading from afar: scaling keeps their lines whole.
             factor = _STRIP / width
-            small = image.resize((_STRIP, max(1, round(height * factor))), pillow.Resampling.LANCZOS)
+            small = image.resize((_STRIP, max(1, round(height * factor))), Resampling.LANCZOS)
             return [line.scaled(1 / factor) for line in self._lines(small)]
         lines: list[_Line] = []
         step = _STRIP - _OVERLAP
         for top in range(0, max(1, height - _OVERLAP), step):
             bottom = min(height, top + _STRIP)
-            strip = image.crop((0, top, max(width, _MIN_SIDE), max(bottom, top + _MIN_SIDE)))
-            if width < _MIN_SIDE or bottom - top < _MIN_SIDE:
-                strip = pillow.new("RGB", strip.size, "white")
-                strip.paste(image.crop((0, top, width, bottom)))
+            strip = _on_paper(image.crop((0, top, width, bottom)))
             # Each strip answers for the lines whose middle lies clear of its shared rows' far half.
             first = top + _OVERLAP / 2 if top else 0
             last = bottom - _OVERLAP / 2 if bottom < height else height + _MIN_SIDE
@@ -123,7 +116,7 @@ class RapidOcrReader:
         lines = []
         for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
             text = " ".join(clean(text).split())
-            if text and score >= _MIN_SCORE:
+            if text:
                 xs, ys = corners[:, 0], corners[:, 1]
                 box = (float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max()))
                 lines.append(_Line(text, float(score), *box))
@@ -158,6 +151,19 @@ class _Line:
         return words
 
 
+def _on_paper(image: Image) -> Image:
+    """``image`` in the top left of a white sheet that detection can work on; itself where it is one."""
+    from PIL.Image import new
+
+    least = max(_MIN_SIDE, max(image.size) // _FLATTEST)
+    size = max(image.width, least), max(image.height, least)
+    if size == image.size:
+        return image
+    sheet = new("RGB", size, "white")
+    sheet.paste(image)
+    return sheet
+
+
 def _width(text: str) -> float:
     """About how wide ``text`` is set, in widths of an "n"."""
     total = 0.0
@@ -173,12 +179,18 @@ def _width(text: str) -> float:
     return total
 
 
-def _is_upright(line: _Line) -> bool:
-    return len(line.text) < 4 or line.right - line.left >= line.bottom - line.top
-
-
 def _confidence(lines: list[_Line]) -> float:
-    return sum(line.score * len(line.text) for line in lines)
+    return sum(line.score * len(line.text) for line in lines if line.score >= _MIN_SCORE)
+
+
+def _turns_to_try(lines: list[_Line]) -> list[_Turn]:
+    """How a page may have been laid on the scanner that reads like these lines."""
+    tall = [line for line in lines if len(line.text) > 3 and line.bottom - line.top > line.right - line.left]
+    if 2 * len(tall) > len(lines):
+        return [_LEFT, _RIGHT]
+    if lines and sum(line.score for line in lines) / len(lines) < _POOR_SCORE:
+        return [_OVER]
+    return []
 
 
 def _compose(lines: list[_Line], image: Image) -> tuple[str, tuple[Word, ...]]:
@@ -187,15 +199,34 @@ def _compose(lines: list[_Line], image: Image) -> tuple[str, tuple[Word, ...]]:
     )
 
 
-def _unturn_left(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """A box on a picture turned left by a quarter, on the picture as it was."""
+def _as_it_is(box: Box) -> Box:
+    return box
+
+
+def _back_from_left(box: Box) -> Box:
     left, top, right, bottom = box
     return 1 - bottom, left, 1 - top, right
 
 
-def _unturn_right(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _back_from_right(box: Box) -> Box:
     left, top, right, bottom = box
     return top, 1 - right, bottom, 1 - left
+
+
+def _back_from_over(box: Box) -> Box:
+    left, top, right, bottom = box
+    return 1 - right, 1 - bottom, 1 - left, 1 - top
+
+
+class _Turn(NamedTuple):
+    """A turn of the picture (Pillow's Transpose), and how boxes on the turned one lie on the original."""
+
+    method: Any
+    back: Callable[[Box], Box]
+
+
+# Numbers of PIL.Image.Transpose: Pillow loads when first needed.
+_LEFT, _OVER, _RIGHT = _Turn(2, _back_from_left), _Turn(3, _back_from_over), _Turn(4, _back_from_right)
 
 
 @cache
@@ -213,7 +244,7 @@ def _default_threads() -> int:
 
 
 def _load_engine(threads: int) -> Any:
-    """rapidocr with its own models, quiet; naming the files keeps it from looking for them elsewhere."""
+    """The engine with its own models, quiet; naming the files keeps it from looking for them elsewhere."""
     try:
         import onnxruntime  # noqa: F401
         import rapidocr
@@ -233,7 +264,11 @@ def _load_engine(threads: int) -> Any:
     return rapidocr.RapidOCR(
         params={
             "Global.log_level": "critical",
+            # Lines below _MIN_SCORE tell that a page lies upside down.
+            "Global.text_score": 0.0,
             "Global.max_side_len": _STRIP,
+            # It turns single lines upside down, which leaves them in the wrong order: see _turns_to_try.
+            "Global.use_cls": False,
             "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             **{f"{part}.model_path": path for part, path in models.items()},

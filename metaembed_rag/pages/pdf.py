@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _POINTS_PER_INCH = 72
 #: A whole file ends with these. One that broke off does not, and PDFium would mend it with blank pages.
 _END_MARKS = (b"%%EOF", b"startxref")
 _END_WITHIN = 64 * 1024
+_NO_PAGES = re.compile(rb"/Kids\s*\[\s*\]")
 
 
 def read_pdf(
@@ -128,11 +130,17 @@ def _open(path: str, place: str) -> PdfDocument:
             raise EncryptedDocumentError(
                 path, "needs a password; save a copy without one (qpdf --decrypt)"
             ) from None
-        if code == raw.FPDF_ERR_SUCCESS:
+        if code == raw.FPDF_ERR_SUCCESS or _lists_no_pages(place):
             raise EmptyDocumentError(path, "is a PDF without pages; export it again") from None
         raise CorruptDocumentError(
             path, f"the PDF cannot be parsed ({error}); export it again or repair it (qpdf, mutool clean)"
         ) from None
+
+
+def _lists_no_pages(place: str) -> bool:
+    """Whether a file that PDFium refuses has an empty list of pages, for which it gives no other reason."""
+    with open(place, "rb") as file:
+        return bool(_NO_PAGES.search(file.read(_END_WITHIN)))
 
 
 @contextmanager

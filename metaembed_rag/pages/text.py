@@ -89,7 +89,7 @@ def _trim(text: str) -> str:
 
 
 def decode(path: str, data: bytes) -> str:
-    """``data`` as text with newlines as ``\\n`` and without control characters.
+    """``data`` as text with plain newlines and without control characters.
 
     UTF-8, or what a byte order mark says; else Windows-1252 where the result is plausible text.
 

@@ -110,15 +110,19 @@ class ClientEngine:
         return bool(self._client.collection_exists(self._collection))
 
     @_guarded
-    def create(self, schema: Schema) -> None:
+    def create(self, schema: Schema, record: Point) -> None:
         if self._client.collection_exists(self._collection):
-            raise IndexMismatchError(
-                f"collection {self._collection!r} exists and was not made by this package; choose another name"
-            )
+            if self.concurrent or self._client.count(self._collection).count:
+                raise IndexMismatchError(
+                    f"collection {self._collection!r} exists and was not made by this package; choose another name"
+                )
+            # A kill between making it and its first point; the folder is marked as ours.
+            self._client.delete_collection(self._collection)
         self._client.create_collection(self._collection, vectors_config=_vectors(schema))
         if self.name == "server":
             for field in INDEXED_FIELDS:
                 self._client.create_payload_index(self._collection, field, models.PayloadSchemaType.KEYWORD, wait=True)
+        self._client.upsert(self._collection, [models.PointStruct(id=record.id, vector={}, payload=dict(record.payload))])
 
     @_guarded
     def upsert(self, points: Sequence[Point]) -> None:

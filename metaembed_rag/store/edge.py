@@ -71,15 +71,15 @@ class EdgeEngine:
         return (self.folder / _CONFIG_FILE).is_file()
 
     @_wrapped
-    def create(self, schema: Schema) -> None:
-        # The engine writes its config last of all, but a kill between the config and the payload indexes
-        # would leave a slow index: make it aside and move it in place in one step.
+    def create(self, schema: Schema, record: Point) -> None:
+        # Made aside and moved into place in one step: a kill leaves either no index or a whole one.
         building = self.folder.with_name(f"{self.folder.name}.building")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         shard = qe.EdgeShard.create(str(building), _config(schema))
         for field in INDEXED_FIELDS:
             shard.update(qe.UpdateOperation.create_field_index(field, qe.PayloadSchemaType.Keyword))
+        shard.update(qe.UpdateOperation.upsert_points([qe.Point(record.id, {}, dict(record.payload))]))
         shard.flush()
         shard.close()
         if self.folder.is_dir():

@@ -68,8 +68,8 @@ class Engine(Protocol):
     def exists(self) -> bool:
         """Whether the collection is there."""
 
-    def create(self, schema: Schema) -> None:
-        """Make the collection."""
+    def create(self, schema: Schema, record: Point) -> None:
+        """Make the collection with its first point."""
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; those with the same id are replaced."""

@@ -161,7 +161,6 @@ class Store:
         """Make the collection for a model."""
         self._check_open()
         with self._calling():
-            self._engine.create(schema)
             content = {
                 "kind": "index",
                 "schema": SCHEMA_VERSION,
@@ -171,7 +170,7 @@ class Store:
                 "model_name": model_name,
                 "dirty": False,
             }
-            self._engine.upsert([Point(INDEX_POINT, {}, content)])
+            self._engine.create(schema, Point(INDEX_POINT, {}, content))
         self.schema, self._model, self._points = schema, (model, model_name), 0
 
     def check_model(self, fingerprint: str, name: str) -> None:
@@ -354,6 +353,8 @@ class Store:
 
     def _open(self) -> None:
         content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
+        if content is None and not self._engine.concurrent and self._engine.count(Filter()) == 0:
+            return  # a process was killed while it made the collection; ``create`` makes it anew
         if content is None or content.get("schema") != SCHEMA_VERSION:
             raise IndexMismatchError(
                 f"this collection is not an index of schema version {SCHEMA_VERSION}; "

@@ -153,7 +153,7 @@ def test_importing_is_light():
     code = (
         "import sys; import metaembed_rag.pages; "
         "heavy = {'PIL', 'pypdfium2', 'rapidocr', 'onnxruntime', 'numpy', 'cv2'}; "
-        "sys.exit(', '.join(heavy & set(sys.modules)))"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

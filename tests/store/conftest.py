@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -53,7 +54,7 @@ def document(
             page=page,
             window=window,
             span=(0, 4),
-            vectors=rows(hash((name, page, window, seed)) % 2**32),
+            vectors=rows(zlib.crc32(repr((name, page, window, seed)).encode())),
             text=f"{name} {page} {seed}",
             route="text",
             metadata=metadata,

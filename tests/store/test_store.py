@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qdrant_client.models import PointStruct
+
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import (
     IndexClosedError,
@@ -185,8 +187,21 @@ def test_a_foreign_collection_is_refused():
 
     engine = ClientEngine.local(":memory:", "c")
     engine._client.create_collection("c", {})
+    engine._client.upsert("c", [PointStruct(id=1, vector={}, payload={"theirs": True})])
     with pytest.raises(IndexMismatchError, match="schema version"):
         Store(engine)
+
+
+def test_a_collection_whose_making_was_interrupted_is_made_anew(tmp_path):
+    from metaembed_rag.store.client import ClientEngine
+
+    engine = ClientEngine.local(str(tmp_path / "index"), "c")
+    engine._client.create_collection("c", {})
+    engine.close()
+    store = open_store("local-path", tmp_path)
+    store.write([document("a")])
+    assert store.info()["pages"] == 1
+    store.close()
 
 
 def test_a_server_that_does_not_answer_is_told_without_the_key():
