@@ -12,14 +12,15 @@ from metaembed_rag.errors import MetaEmbedError
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
-    from metaembed_rag.index import Hit, MetaEmbedIndex
+    from metaembed_rag.hit import Hit
+    from metaembed_rag.index import MetaEmbedIndex
     from metaembed_rag.pages import Page
 
 __version__ = "0.1.0"
 __all__ = ["LADDER", "Budget", "Hit", "MetaEmbed", "MetaEmbedError", "MetaEmbedIndex", "Page", "__version__"]
 
 _LAZY = {
-    "Hit": "metaembed_rag.index",
+    "Hit": "metaembed_rag.hit",
     "MetaEmbed": "metaembed_rag.embedding.model",
     "MetaEmbedIndex": "metaembed_rag.index",
     "Page": "metaembed_rag.pages",

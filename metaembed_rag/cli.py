@@ -20,7 +20,8 @@ app = typer.Typer(
 )
 
 IndexOption = Annotated[
-    str | None, typer.Option("--index", help="Folder of the index [default: $METAEMBED_INDEX or ./.metaembed].")
+    str | None,
+    typer.Option("--index", help="Folder of the index [default: $METAEMBED_INDEX or ./.metaembed]."),
 ]
 UrlOption = Annotated[str | None, typer.Option("--url", help="A Qdrant server instead of a folder.")]
 CollectionOption = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
@@ -163,6 +164,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what is being done.")] = False,
 ) -> None:
+    """Visual and text retrieval whose cost turns like a dial."""
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(message)s")
     if version:
         from metaembed_rag import __version__

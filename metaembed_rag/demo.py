@@ -32,7 +32,9 @@ def run_demo(reports: Path, index_path: str | None, console: Console | None = No
     """
     console = console or Console()
     if not reports.is_dir():
-        raise DocumentNotFoundError(str(reports), "no such folder; run the demo from the root of a clone, or name --reports")
+        raise DocumentNotFoundError(
+            str(reports), "no such folder; run the demo from the root of a clone, or name --reports"
+        )
     questions = _questions(reports)
     with MetaEmbedIndex(index_path or str(reports.parent / "demo.index")) as index:
         console.print(Text(f"indexing {reports}"))
@@ -59,7 +61,9 @@ def _ladder(index: MetaEmbedIndex, questions: list[dict[str, Any]], reports: Pat
         first = within = 0
         for question in questions:
             wanted = (Path(question["source"]).name, question["page"])
-            found = [(Path(hit.source).name, hit.page) for hit in index.search(question["question"], budget=budget, top_k=3)]
+            found = [
+                (Path(hit.source).name, hit.page) for hit in index.search(question["question"], budget=budget, top_k=3)
+            ]
             first += found[:1] == [wanted]
             within += wanted in found
         table.add_row(str(budget), str(first), str(within))

@@ -76,7 +76,12 @@ class Added(list[str]):
     """
 
     def __init__(
-        self, ids: Iterable[str] = (), *, added: int = 0, unchanged: int = 0, skipped: Iterable[DocumentError] = ()
+        self,
+        ids: Iterable[str] = (),
+        *,
+        added: int = 0,
+        unchanged: int = 0,
+        skipped: Iterable[DocumentError] = (),
     ) -> None:
         super().__init__(ids)
         self.added = added

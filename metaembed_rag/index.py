@@ -24,10 +24,10 @@ from metaembed_rag.ingest import (
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.progress import Progress, make_progress
 from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import GROUPS, Schema
-from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.store import Store, WriteDocument
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ class MetaEmbedIndex:
             path = default_index_path()
         self.path = None if path is None else os.fspath(path)
         if not create and self.path is not None and self.path != ":memory:" and not Path(self.path).is_dir():
-            raise IndexNotFoundError(f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}")
+            raise IndexNotFoundError(
+                f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
+            )
         self.limits = limits or Limits()
         self._model_name = model if isinstance(model, (str, Path)) else None
-        self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else cast("MetaEmbed", model)
-        self._store = Store(
-            open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine)
-        )
+        self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
+        self._store = Store(open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine))
 
     def __enter__(self) -> MetaEmbedIndex:
         return self
@@ -216,7 +216,9 @@ class MetaEmbedIndex:
                 raise InputError(f"an id must be a text that is not empty, not {identifier!r}")
             if name is not None and identifier in entries:
                 raise InputError(f"the id {identifier!r} occurs twice")
-            entries[identifier] = Page(source=str(values.get("source", identifier)), number=1, text=text, metadata=values)
+            entries[identifier] = Page(
+                source=str(values.get("source", identifier)), number=1, text=text, metadata=values
+            )
             order.append(identifier)
         result = Added(order)
         identifiers = list(entries)
@@ -226,9 +228,7 @@ class MetaEmbedIndex:
         self._store.optimize()
         return result
 
-    def delete(
-        self, ids: Sequence[str] | None = None, *, source: str | None = None
-    ) -> int:
+    def delete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
         """Delete pages by id, or all documents of a source.
 
         Returns:
@@ -247,9 +247,7 @@ class MetaEmbedIndex:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def search(
-        self, query: str, *, budget: BudgetLike = "full", top_k: int = 5, filter: Filter = None
-    ) -> list[Hit]:
+    def search(self, query: str, *, budget: BudgetLike = "full", top_k: int = 5, filter: Filter = None) -> list[Hit]:
         """The pages that answer a query, best first, one result a page.
 
         Args:
@@ -316,9 +314,7 @@ class MetaEmbedIndex:
             self._store.create(Schema(dim=model.dim), model=model.fingerprint, model_name=model.config.name)
         return model
 
-    def _add_file(
-        self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress
-    ) -> None:
+    def _add_file(self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress) -> None:
         if Path(file).is_file() and Path(file).stat().st_size > self.limits.max_bytes:
             # Refused by the reader with its own words, before the file is read for its digest.
             next(iter(read_document(file, ocr=ocr, limits=self.limits)))
@@ -355,9 +351,7 @@ class MetaEmbedIndex:
         result.added += len(named)
 
     def _add_text_chunk(self, entries: Mapping[str, Page], result: Added) -> None:
-        contents = {
-            key: digest(page.text, canonical_json(dict(page.metadata))) for key, page in entries.items()
-        }
+        contents = {key: digest(page.text, canonical_json(dict(page.metadata))) for key, page in entries.items()}
         known = self._store.digests(list(entries)) if self._store.exists else {}
         new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
         result.unchanged += len(entries) - len(new)
@@ -369,7 +363,9 @@ class MetaEmbedIndex:
         result.added += len(new)
 
 
-def _by_document(entries: Mapping[str, Page], contents: Mapping[str, str], points: Iterator[Any]) -> list[WriteDocument]:
+def _by_document(
+    entries: Mapping[str, Page], contents: Mapping[str, str], points: Iterator[Any]
+) -> list[WriteDocument]:
     members: dict[str, list[Any]] = {key: [] for key in entries}
     for point in points:
         members[point.id].append(point)

@@ -62,10 +62,10 @@ def test_every_budget_gives_the_model_s_own_scores(index, model, budget):
     texts = ["ferries and harbours", "coffee at 210 degrees", "solar parks in spring"]
     ids = index.add_texts(texts)
     hits = index.search("harbour", budget=budget)
-    expected = model.score(
-        model.encode_queries(["harbour"]), model.encode_documents(texts), budget=hits[0].budget
-    )[0]
-    assert {hit.id: hit.score for hit in hits} == pytest.approx(dict(zip(ids, expected.tolist(), strict=True)), abs=1e-4)
+    expected = model.score(model.encode_queries(["harbour"]), model.encode_documents(texts), budget=hits[0].budget)[0]
+    assert {hit.id: hit.score for hit in hits} == pytest.approx(
+        dict(zip(ids, expected.tolist(), strict=True)), abs=1e-4
+    )
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
@@ -115,7 +115,10 @@ def test_texts_are_never_paths(index, folder):
 
 
 def test_texts_with_ids_are_upserted_and_without_are_kept_once(index):
-    assert index.add_texts(["one", "two"], ids=["1", "2"], metadatas=[{"n": 1}, {"source": "b"}]) == ["1", "2"]
+    assert index.add_texts(["one", "two"], ids=["1", "2"], metadatas=[{"n": 1}, {"source": "b"}]) == [
+        "1",
+        "2",
+    ]
     assert index.add_texts(["one changed"], ids=["1"]).added == 1
     assert {hit.id: hit.text for hit in index.search("one")} == {"1": "one changed", "2": "two"}
     assert [hit.source for hit in index.get(["2", "nobody", "1"])] == ["b", "1"]
@@ -126,7 +129,12 @@ def test_texts_with_ids_are_upserted_and_without_are_kept_once(index):
 
 def test_long_pages_have_several_windows_and_one_result(index):
     filler = " ".join(f"Paragraph {n} is about gravel and sand." for n in range(200))
-    index.add([Page("long.txt", 1, f"{filler} The lighthouse keeper is called Ansgar."), Page("long.txt", 2, filler)])
+    index.add(
+        [
+            Page("long.txt", 1, f"{filler} The lighthouse keeper is called Ansgar."),
+            Page("long.txt", 2, filler),
+        ]
+    )
     assert index.info()["points"] > index.info()["pages"] == 2
     hits = index.search("who keeps the lighthouse?", top_k=5)
     assert [hit.page for hit in hits] == [1, 2]

@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folders = {name: folder for name in READERS if (folder := getattr(options, name)) is not None}
     if not folders:
-        parser.error(
-            "no benchmark given: pass the folder of at least one of " + ", ".join(f"--{n}" for n in READERS)
-        )
+        parser.error("no benchmark given: pass the folder of at least one of " + ", ".join(f"--{n}" for n in READERS))
     model = MetaEmbed.from_pretrained(options.model)
     report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -61,9 +59,7 @@ def _measure(model: MetaEmbed, benchmark: Benchmark, options: argparse.Namespace
     verdict = monotone(rows)
     result |= {"ladder": [row.to_json() for row in rows], "monotone": verdict.holds, "verdict": str(verdict)}
     for row in rows:
-        logger.info(
-            "%s %s nDCG@5 %.4f P@1 %.4f R@5 %.4f", benchmark.name, row.budget, row.ndcg5, row.p1, row.r5
-        )
+        logger.info("%s %s nDCG@5 %.4f P@1 %.4f R@5 %.4f", benchmark.name, row.budget, row.ndcg5, row.p1, row.r5)
     logger.info("%s: %s", benchmark.name, verdict)
     return result
 
@@ -106,16 +102,12 @@ def _line(label: str, figures: dict[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
     parser.add_argument("--out", type=Path, required=True, help="folder for ladder.json and ladder.md")
     for name in READERS:
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
-    parser.add_argument(
-        "--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all"
-    )
+    parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     parser.add_argument("--bm25", action="store_true", help="measure BM25 too")
     parser.add_argument("--minilm", action="store_true", help="measure MiniLM with one vector a text too")
     return parser

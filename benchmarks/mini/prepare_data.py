@@ -96,16 +96,10 @@ def _write(path: Path, pairs: list[Pair]) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the JSONL files and MANIFEST.json"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the JSONL files and MANIFEST.json")
     parser.add_argument("--debian-lists", type=Path, help="folder with *Translation-en* package lists")
-    parser.add_argument(
-        "--manuals", type=Path, help="folder of unpacked documentation packages, one folder each"
-    )
+    parser.add_argument("--manuals", type=Path, help="folder of unpacked documentation packages, one folder each")
     parser.add_argument("--wikitq", type=Path, help="clone of ppasupat/WikiTableQuestions")
     parser.add_argument("--tabfact", type=Path, help="clone of wenhuchen/Table-Fact-Checking")
     parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authoring.style import Look, write
 from reportlab.lib import colors
 from reportlab.platypus import Flowable
+
+from authoring.style import Look, write
 
 LOOK = Look(accent=colors.HexColor(0x5B3A1E), body="Times-Roman", bold="Times-Bold", size=10)
 TITLE = "Quill Lane Roastery - Lab notebook no. 14, autumn"

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2
-from authoring.style import MARGIN, Look, centred, gap
 from PIL import Image
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, SimpleDocTemplate, Table, TableStyle
+
+from authoring.style import MARGIN, Look, centred, gap
 
 LOOK = Look(accent=colors.HexColor(0x333333), body="Courier", bold="Courier-Bold", size=11)
 TITLE = "Delivery note 20417"

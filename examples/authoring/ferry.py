@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authoring.style import Look, gap, write
 from reportlab.lib import colors
 from reportlab.platypus import Flowable, PageBreak
+
+from authoring.style import Look, gap, write
 
 LOOK = Look(accent=colors.HexColor(0x1D4E74))
 TITLE = "Halvmoy Ferries - Annual Report 2022"

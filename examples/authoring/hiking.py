@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authoring.style import Look, gap, write
 from reportlab.lib import colors
 from reportlab.platypus import Flowable, PageBreak
+
+from authoring.style import Look, gap, write
 
 LOOK = Look(accent=colors.HexColor(0x2F5D3A))
 TITLE = "Karrow Ridge Hiking Club - Safety guide for walk leaders"
@@ -22,13 +23,17 @@ def author(folder: Path) -> Path:
 def _before() -> list[Flowable]:
     return [
         LOOK.title("Safety guide"),
-        LOOK.text("For walk leaders of the Karrow Ridge Hiking Club. Read it before your first season, carry it after."),
+        LOOK.text(
+            "For walk leaders of the Karrow Ridge Hiking Club. Read it before your first season, carry it after."
+        ),
         LOOK.heading("Before the walk"),
         LOOK.steps(
             [
                 "Walk the route yourself within the last two months. Paths change: a bridge goes, a bull arrives.",
-                "Write the route card: stages, times, ways out, last bus. Leave one copy with the club's home contact and "
-                "say when you will ring in. If no call comes within 90 minutes of that time, the contact raises the alarm.",
+                (
+                    "Write the route card: stages, times, ways out, last bus. Leave one copy with the club's home contact and "
+                    "say when you will ring in. If no call comes within 90 minutes of that time, the contact raises the alarm."
+                ),
                 "Count twelve walkers a leader at most; above the tree line eight. From nine walkers on, name a back marker.",
                 "Ask everybody in private about heart trouble, allergies and medicines, and note where these are carried.",
             ]
@@ -68,7 +73,10 @@ def _kit() -> list[Flowable]:
                 ["Everybody", "The leader as well"],
                 ["Waterproof jacket and trousers", "Map 1:25,000 and compass, not only a telephone"],
                 ["One warm layer more than seems needed", "Group shelter for ten people"],
-                ["Water: 1.5 litres, 3 litres above 25 degrees", "First-aid kit, checked in spring and autumn"],
+                [
+                    "Water: 1.5 litres, 3 litres above 25 degrees",
+                    "First-aid kit, checked in spring and autumn",
+                ],
                 ["Food for the day and a bar that comes home again", "Head torch with spare batteries"],
                 ["Whistle on the shoulder strap", "20 metres of 8 mm rope"],
                 ["Hat and gloves from September to May", "Power bank and a charging cable"],
@@ -153,8 +161,10 @@ def _trouble() -> list[Flowable]:
             [
                 "Stop. Keep the others together in a safe place and send nobody off alone.",
                 "Look after bleeding, breathing and cold, in this order. Put the shelter over patient and helper.",
-                "Ring the emergency number. Say where: grid reference, height, nearest path. Say what, how many, which "
-                "weather. Then keep the line free.",
+                (
+                    "Ring the emergency number. Say where: grid reference, height, nearest path. Say what, how many, which "
+                    "weather. Then keep the line free."
+                ),
                 "Without signal, send two walkers with the written accident form to the nearest house on the route card.",
             ]
         ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authoring.style import Look, gap, write
 from reportlab.lib import colors
 from reportlab.platypus import Flowable, PageBreak
+
+from authoring.style import Look, gap, write
 
 LOOK = Look(accent=colors.HexColor(0x6A2C4F), body="Times-Roman", bold="Times-Bold", size=11.5)
 TITLE = "Tessmark City Library - Reader Survey 2024"
@@ -116,7 +117,13 @@ def _branches() -> list[Flowable]:
             "7.1 and the only branch that lost ground since 2021."
         ),
         LOOK.caption("Figure 2. Satisfaction by branch, points out of 10"),
-        LOOK.bars(["Central", "Millgate", "Northfield", "Riverside", "Abbey Hill"], [8.4, 9.0, 8.1, 7.1, 8.6], 10, 2, unit="points"),
+        LOOK.bars(
+            ["Central", "Millgate", "Northfield", "Riverside", "Abbey Hill"],
+            [8.4, 9.0, 8.1, 7.1, 8.6],
+            10,
+            2,
+            unit="points",
+        ),
         gap(6),
         LOOK.caption("Table 3. Satisfaction by subject, points out of 10"),
         LOOK.table(
@@ -181,5 +188,7 @@ def _voices() -> list[Flowable]:
             "share of items that come back late has risen only from 8 to 9 per cent, while 1,900 readers with old debts "
             "have returned."
         ),
-        LOOK.note("The next survey is planned for March 2027. Questions about this one: ask for Odile Brandmoor at the Central desk."),
+        LOOK.note(
+            "The next survey is planned for March 2027. Questions about this one: ask for Odile Brandmoor at the Central desk."
+        ),
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from authoring.style import Look, gap, write
 from reportlab.lib import colors
 from reportlab.platypus import Flowable, PageBreak
+
+from authoring.style import Look, gap, write
 
 LOOK = Look(accent=colors.HexColor(0x8A5A00))
 TITLE = "Brackenmoor Solar Park - Maintenance Manual, revision 7"
@@ -108,16 +109,48 @@ def _faults() -> list[Flowable]:
         LOOK.table(
             [
                 ["Code", "Meaning", "What to do"],
-                ["E-03", "Grid voltage out of range", "Wait 10 minutes; if it stays, call the network operator."],
-                ["E-07", "Insulation resistance too low", "Do not touch the rows. Isolate string by string until the "
-                 "code clears; most often a cable chewed by martens or water in a connector."],
-                ["E-12", "Fan stands still", "Free the fan of grass and nests; replace it after 40,000 hours."],
-                ["E-15", "Inside temperature above 75 degrees", "Clean the air filter, check that the sun shield is "
-                 "in place. Power is cut to 60 per cent meanwhile."],
-                ["E-21", "Arc detected on a string", "Leave the inverter off. Find the string with the clamp meter "
-                 "and renew both connectors. A reset needs the engineer's code."],
-                ["E-28", "No contact with the data logger", "Check the orange patch cable in the field cabinet, then "
-                 "restart the logger. Yield is not lost: it is kept for 14 days."],
+                [
+                    "E-03",
+                    "Grid voltage out of range",
+                    "Wait 10 minutes; if it stays, call the network operator.",
+                ],
+                [
+                    "E-07",
+                    "Insulation resistance too low",
+                    (
+                        "Do not touch the rows. Isolate string by string until the "
+                        "code clears; most often a cable chewed by martens or water in a connector."
+                    ),
+                ],
+                [
+                    "E-12",
+                    "Fan stands still",
+                    "Free the fan of grass and nests; replace it after 40,000 hours.",
+                ],
+                [
+                    "E-15",
+                    "Inside temperature above 75 degrees",
+                    (
+                        "Clean the air filter, check that the sun shield is "
+                        "in place. Power is cut to 60 per cent meanwhile."
+                    ),
+                ],
+                [
+                    "E-21",
+                    "Arc detected on a string",
+                    (
+                        "Leave the inverter off. Find the string with the clamp meter "
+                        "and renew both connectors. A reset needs the engineer's code."
+                    ),
+                ],
+                [
+                    "E-28",
+                    "No contact with the data logger",
+                    (
+                        "Check the orange patch cable in the field cabinet, then "
+                        "restart the logger. Yield is not lost: it is kept for 14 days."
+                    ),
+                ],
                 ["E-33", "Surge arrester spent", "Change the red cartridge, type SPD-2, within 5 days."],
             ],
             [45, 140, 260],
@@ -186,8 +219,10 @@ def _isolation() -> list[Flowable]:
                 "Tell the duty engineer which string you are going to isolate and hang the red tag on the inverter.",
                 "Switch off the inverter at its display and wait until the power reads zero.",
                 "Turn the load switch below the inverter to OFF and lock it with your own padlock.",
-                "Measure the current of the string with the clamp meter. Only when it is below 0.2 amperes, open the "
-                "connectors, plus first.",
+                (
+                    "Measure the current of the string with the clamp meter. Only when it is below 0.2 amperes, open the "
+                    "connectors, plus first."
+                ),
                 "Cap both connector ends. Check for voltage against earth at each pole.",
                 "Note time and string number in form C-1. The padlock comes off only by the hand that put it on.",
             ]

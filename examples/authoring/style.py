@@ -103,7 +103,10 @@ class Look:
         """
         cell = ParagraphStyle("cell", fontName=self.body, fontSize=self.size - 1, leading=self.size * 1.2)
         head = ParagraphStyle("head", parent=cell, fontName=self.bold, textColor=colors.white)
-        right = {"cell": ParagraphStyle("right", parent=cell, alignment=2), "head": head.clone("r", alignment=2)}
+        right = {
+            "cell": ParagraphStyle("right", parent=cell, alignment=2),
+            "head": head.clone("r", alignment=2),
+        }
         first = len(rows[0]) - numbers
         content = [
             [
@@ -129,7 +132,14 @@ class Look:
         return table
 
     def bars(
-        self, labels: Sequence[str], values: Sequence[float], top: float, step: float, *, unit: str, wide: float = 440
+        self,
+        labels: Sequence[str],
+        values: Sequence[float],
+        top: float,
+        step: float,
+        *,
+        unit: str,
+        wide: float = 440,
     ) -> Drawing:
         """A bar chart with its values written above the bars."""
         drawing = Drawing(wide, 190)
@@ -153,7 +163,15 @@ class Look:
         return drawing
 
     def lines(
-        self, labels: Sequence[str], values: Sequence[float], low: float, top: float, step: float, *, unit: str, wide: float
+        self,
+        labels: Sequence[str],
+        values: Sequence[float],
+        low: float,
+        top: float,
+        step: float,
+        *,
+        unit: str,
+        wide: float,
     ) -> Drawing:
         """A line chart of one series."""
         drawing = Drawing(wide, 150)
@@ -183,14 +201,19 @@ class Look:
         pie.slices.fontSize = 9
         pie.slices.labelRadius = 1.16
         pie.slices.strokeColor = colors.white
-        shades = [colors.linearlyInterpolatedColor(self.accent, colors.HexColor(0xE9E2D0), 0, len(shares), i) for i in range(len(shares))]
+        shades = [
+            colors.linearlyInterpolatedColor(self.accent, colors.HexColor(0xE9E2D0), 0, len(shares), i)
+            for i in range(len(shares))
+        ]
         for position, shade in enumerate(shades):
             pie.slices[position].fillColor = shade
         legend = Legend()
         legend.x, legend.y, legend.boxAnchor = 230, 85, "w"
         legend.fontName, legend.fontSize, legend.deltay, legend.alignment = self.body, 9.5, 16, "right"
         legend.columnMaximum = len(shares)
-        legend.colorNamePairs = [(shade, f"{name} ({share}%)") for shade, (name, share) in zip(shades, shares, strict=True)]
+        legend.colorNamePairs = [
+            (shade, f"{name} ({share}%)") for shade, (name, share) in zip(shades, shares, strict=True)
+        ]
         drawing.add(pie)
         drawing.add(legend)
         return drawing
@@ -199,7 +222,13 @@ class Look:
         self, text: str, font: str, size: float, color: colors.Color, *, before: float = 0, after: float = 0
     ) -> Paragraph:
         style = ParagraphStyle(
-            "p", fontName=font, fontSize=size, leading=size * 1.35, textColor=color, spaceBefore=before, spaceAfter=after
+            "p",
+            fontName=font,
+            fontSize=size,
+            leading=size * 1.35,
+            textColor=color,
+            spaceBefore=before,
+            spaceAfter=after,
         )
         return Paragraph(text, style)
 

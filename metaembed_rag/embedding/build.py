@@ -28,9 +28,7 @@ ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
 
 
-def build_encoder(
-    config: ModelConfig, *, device: str | None = None, attention: str = "sdpa"
-) -> MultiVectorEncoder:
+def build_encoder(config: ModelConfig, *, device: str | None = None, attention: str = "sdpa") -> MultiVectorEncoder:
     """The bare backbone with Meta Tokens and head, none of them trained.
 
     Args:
@@ -71,10 +69,10 @@ def add_adapter(
     The Meta Token rows start as noise of the size of the vocabulary's own rows (arXiv 2509.18095 starts them
     at random), around their mean: rows that differ from the first step on do not collapse into one.
     """
-    transformer = encoder[0]
+    transformer, _ = parts(encoder)
     family = family_of(config.model_type)
     ids = [*transformer.query_token_ids, *transformer.document_token_ids]
-    _initialise_rows(transformer.model.get_input_embeddings(), ids, seed)
+    _initialise_rows(transformer.model, ids, seed)
     lora = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -83,7 +81,7 @@ def add_adapter(
         trainable_token_indices={family.embedding: ids},
     )
     with _quietly():
-        transformer.model = get_peft_model(transformer.model, lora)
+        transformer.model = get_peft_model(transformer.model, lora)  # type: ignore[assignment]
 
 
 def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
@@ -92,7 +90,8 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     Half precision moves a row by less than 1e-3 of its length and halves the download.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoder[0].model.save_pretrained(folder, save_embedding_layers=False)
+    transformer, head = parts(encoder)
+    transformer.model.save_pretrained(folder, save_embedding_layers=False)
     adapter = load_file(folder / ADAPTER_FILE)
     save_file({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
     # peft records where the backbone lay on the training machine; the model's own config names it portably.
@@ -101,7 +100,7 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     content["base_model_name_or_path"] = config.backbone
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if config.dim is not None:
-        weights = {key: value.half().contiguous() for key, value in encoder[1].state_dict().items()}
+        weights = {key: value.half().contiguous() for key, value in head.state_dict().items()}
         save_file(weights, folder / HEAD_FILE)
     config.save(folder)
     for name in (ADAPTER_FILE, HEAD_FILE):
@@ -118,7 +117,7 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     Raises:
         ModelError: files are missing, damaged, or of another shape.
     """
-    transformer, head = encoder[0], encoder[1]
+    transformer, head = parts(encoder)
     needed = [ADAPTER_FILE, ADAPTER_CONFIG_FILE, *([HEAD_FILE] if config.dim is not None else [])]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
@@ -134,6 +133,18 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     encoder.eval()
 
 
+def parts(encoder: MultiVectorEncoder) -> tuple[MetaTokenTransformer, MetaTokenHead]:
+    """The two modules of an encoder made by ``build_encoder``.
+
+    Raises:
+        ModelError: it was made by something else.
+    """
+    transformer, head = encoder[0], encoder[1]
+    if not isinstance(transformer, MetaTokenTransformer) or not isinstance(head, MetaTokenHead):
+        raise ModelError("this encoder has no Meta Tokens; make one with MetaEmbed.from_pretrained")
+    return transformer, head
+
+
 def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]:
     """The parameters that training moves, by name."""
     return {name: value for name, value in encoder.named_parameters() if value.requires_grad}
@@ -143,14 +154,14 @@ def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]
 def _quietly() -> Iterator[None]:
     """No progress bar for weights that load in a blink, nor peft's use of a name that transformers renames."""
     shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
             yield
     finally:
         if shown:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _reserved_ids(tokenizer: Any, config: ModelConfig) -> list[int]:
@@ -165,8 +176,8 @@ def _reserved_ids(tokenizer: Any, config: ModelConfig) -> list[int]:
 
 
 @torch.no_grad()
-def _initialise_rows(embedding: nn.Embedding, ids: list[int], seed: int) -> None:
-    weight = embedding.weight
+def _initialise_rows(backbone: nn.Module, ids: list[int], seed: int) -> None:
+    weight = backbone.get_input_embeddings().weight  # type: ignore[operator]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(ids), weight.shape[1], generator=generator)
     weight[ids] = weight.mean(dim=0) + noise.to(weight) * weight.std(dim=0)

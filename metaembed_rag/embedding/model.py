@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import Budget, BudgetLike
 from metaembed_rag.embedding.backbone import file_sha256
-from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder, load_adapter
+from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder, load_adapter, parts
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
 from metaembed_rag.embedding.windows import Window, cut_windows
 from metaembed_rag.errors import BudgetError, InputError, ModelError
@@ -80,7 +80,7 @@ class MetaEmbed:
     @property
     def dim(self) -> int:
         """Width of each vector."""
-        return int(self.encoder[1].get_embedding_dimension())
+        return parts(self.encoder)[1].get_embedding_dimension()
 
     @property
     def query_tokens(self) -> int:
@@ -175,8 +175,13 @@ class MetaEmbed:
         if not texts:
             return np.empty((0, count, self.dim), dtype=np.float32)
         with self._lock:
-            rows = self.encoder.encode(
-                texts, task=task, budget=count, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False
+            rows: Sequence[FloatArray] = self.encoder.encode(  # type: ignore[assignment]
+                texts,
+                task=task,
+                budget=count,
+                batch_size=batch_size,
+                convert_to_numpy=True,
+                show_progress_bar=False,
             )
         embeddings = cast("FloatArray", np.stack(rows).astype(np.float32, copy=False))
         if not np.isfinite(embeddings).all():
@@ -207,7 +212,7 @@ def _find_folder(name: str | Path) -> Path:
 
 def _download(repository: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         # Only data files: a model folder never brings code or pickles.
@@ -250,5 +255,3 @@ def _document_text(document: Document) -> str:
 
         return shared_reader().read(document)[0]
     raise InputError(f"a document is a text, a PIL picture or a Page, not {type(document).__name__}")
-
-

@@ -12,7 +12,7 @@ small budget costs less to encode. Causal backbones have both properties by them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from sentence_transformers.base.modules import Module, Transformer
@@ -24,7 +24,7 @@ from metaembed_rag.errors import InputError
 META_TOKENS = "meta_tokens"
 
 
-class MetaTokenTransformer(Transformer):  # type: ignore[misc]
+class MetaTokenTransformer(Transformer):
     """A backbone whose inputs end in Meta Tokens.
 
     Args:
@@ -36,7 +36,7 @@ class MetaTokenTransformer(Transformer):  # type: ignore[misc]
     """
 
     # ``budget`` is read by ``preprocess``; naming it here lets ``encode(..., budget=4)`` pass it on.
-    forward_kwargs: set[str] = {"budget"}
+    forward_kwargs: set[str] = {"budget"}  # noqa: RUF012 - as the base class declares it
 
     def __init__(
         self,
@@ -63,11 +63,9 @@ class MetaTokenTransformer(Transformer):  # type: ignore[misc]
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Tokenise, then append the first ``budget`` Meta Tokens of ``task`` ("query" or "document")."""
-        features = super().preprocess(
-            inputs, prompt=prompt, processing_kwargs=processing_kwargs, task=task, **kwargs
-        )
+        features = super().preprocess(inputs, prompt=prompt, processing_kwargs=processing_kwargs, task=task, **kwargs)
         if not features:
-            return cast("dict[str, Any]", features)
+            return features
         ids = self.query_token_ids if task == "query" else self.document_token_ids
         count = len(ids) if budget is None else budget
         if not 1 <= count <= len(ids):
@@ -75,11 +73,11 @@ class MetaTokenTransformer(Transformer):  # type: ignore[misc]
         return {**features, **self._append(features, torch.tensor(ids[:count])), META_TOKENS: count}
 
     def forward(self, features: dict[str, Any], *, budget: int | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Run the backbone on what ``preprocess`` made; see the module docstring for the attention of bidirectional ones."""
+        """Run the backbone on what ``preprocess`` made; the module docstring says who attends to whom."""
         if self.prefix_attention:
             mask = prefix_attention_mask(features["attention_mask"], features[META_TOKENS])
             kwargs["attention_mask"] = _additive(mask, self.model.dtype)
-        return cast("dict[str, Any]", super().forward(features, **kwargs))
+        return super().forward(features, **kwargs)
 
     def _append(self, features: dict[str, Any], token_ids: Tensor) -> dict[str, Tensor]:
         input_ids, mask = features["input_ids"], features["attention_mask"]
@@ -99,7 +97,7 @@ class MetaTokenTransformer(Transformer):  # type: ignore[misc]
         return appended
 
 
-class MetaTokenHead(Module):  # type: ignore[misc]
+class MetaTokenHead(Module):
     """Select the Meta Tokens' last-layer states, project them to ``dim`` and L2-normalise each row.
 
     Args:
@@ -107,10 +105,10 @@ class MetaTokenHead(Module):  # type: ignore[misc]
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
     """
 
-    config_keys: list[str] = ["hidden", "dim"]
+    config_keys: list[str] = ["hidden", "dim"]  # noqa: RUF012 - as the base class declares it
 
     def __init__(self, hidden: int, dim: int | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
         self.dim = dim
         self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
@@ -119,7 +117,7 @@ class MetaTokenHead(Module):  # type: ignore[misc]
             # backbone's own geometry.
             nn.init.orthogonal_(self.projection.weight)
 
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
         states = features["token_embeddings"][:, -features[META_TOKENS] :]
         if self.projection is not None:

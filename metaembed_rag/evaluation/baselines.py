@@ -41,9 +41,7 @@ def bm25(benchmark: Benchmark) -> Figures:
     return rank(benchmark, score, starts)
 
 
-def single_vector(
-    benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None
-) -> Figures:
+def single_vector(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Figures:
     """Cosine similarity of one vector a text.
 
     Args:
@@ -57,9 +55,7 @@ def single_vector(
     texts, starts = cut(benchmark, windows)
 
     def encode(lines: list[str]) -> npt.NDArray[np.float32]:
-        vectors = model.encode(
-            lines, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
+        vectors = model.encode(lines, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
         if not np.isfinite(vectors).all():
             raise ModelError("the baseline model gave values that are not finite")
         return cast("npt.NDArray[np.float32]", vectors.astype(np.float32, copy=False))

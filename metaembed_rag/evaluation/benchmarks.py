@@ -47,9 +47,7 @@ class Benchmark:
             grades = self.relevant.get(query, {})
             unknown = next((document for document in grades if document not in self.documents), None)
             if unknown is not None:
-                raise InputError(
-                    f"benchmark {self.name}: query {query} names document {unknown}, which is missing"
-                )
+                raise InputError(f"benchmark {self.name}: query {query} names document {unknown}, which is missing")
             if not any(grade > 0 for grade in grades.values()):
                 raise InputError(f"benchmark {self.name}: query {query} has no relevant document")
         stray = next((query for query in self.relevant if query not in self.queries), None)
@@ -73,10 +71,7 @@ def read_pubmedqa(folder: Path) -> Benchmark:
     with _Malformed(path):
         return _one_to_one(
             "pubmedqa",
-            (
-                (number, entry["QUESTION"], number, " ".join(entry["CONTEXTS"]))
-                for number, entry in entries.items()
-            ),
+            ((number, entry["QUESTION"], number, " ".join(entry["CONTEXTS"])) for number, entry in entries.items()),
         )
 
 
@@ -179,9 +174,7 @@ def _json(path: Path, repository: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        pointer = (
-            " (a large-file pointer: run git lfs pull)" if text.startswith("version https://git-lfs") else ""
-        )
+        pointer = " (a large-file pointer: run git lfs pull)" if text.startswith("version https://git-lfs") else ""
         raise InputError(f"{path} is not JSON{pointer}: {error}") from error
 
 

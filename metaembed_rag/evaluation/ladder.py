@@ -176,9 +176,7 @@ def _encode(encode: Callable[[Sequence[str]], FloatArray], texts: list[str], wha
         block = texts[start : start + TEXTS_AT_ONCE]
         vectors = np.asarray(encode(block), dtype=np.float32)
         if vectors.ndim != 3 or len(vectors) != len(block):
-            raise ModelError(
-                f"the model gave {vectors.shape} for {len(block)} {what}; [n, tokens, dim] is needed"
-            )
+            raise ModelError(f"the model gave {vectors.shape} for {len(block)} {what}; [n, tokens, dim] is needed")
         if not np.isfinite(vectors).all():
             raise ModelError(f"the model gave values that are not finite for {what}; its weights are damaged")
         blocks.append(vectors)

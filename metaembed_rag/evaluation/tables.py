@@ -70,9 +70,7 @@ def read_wikitq_table(clone: Path, name: str) -> list[list[str]]:
 def read_tatqa_context(context: Mapping[str, Any]) -> str:
     """One TAT-QA context as text: its paragraphs in order, then its table row by row."""
     paragraphs = sorted(context["paragraphs"], key=lambda paragraph: int(paragraph["order"]))
-    return " ".join(
-        [_flat(paragraph["text"]) for paragraph in paragraphs] + [_financial(context["table"]["table"])]
-    )
+    return " ".join([_flat(paragraph["text"]) for paragraph in paragraphs] + [_financial(context["table"]["table"])])
 
 
 def _financial(table: Sequence[Sequence[str]]) -> str:

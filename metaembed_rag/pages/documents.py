@@ -110,9 +110,7 @@ def find_documents(path: str | os.PathLike[str]) -> list[str]:
             _walk(folder, found, later, seen)
         linked = later
     if not found:
-        raise EmptyDocumentError(
-            root, "this folder holds no files (hidden ones are left out); check the path"
-        )
+        raise EmptyDocumentError(root, "this folder holds no files (hidden ones are left out); check the path")
     return sorted(found, key=lambda name: name.split(os.sep))
 
 

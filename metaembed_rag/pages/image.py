@@ -26,9 +26,7 @@ _PAPER_INCHES = 8.27
 _MEANT_DPI = 100
 
 
-def read_picture(
-    path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: OcrReader | None
-) -> Iterator[Page]:
+def read_picture(path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: OcrReader | None) -> Iterator[Page]:
     """The pages of a picture file, read by character recognition unless ``ocr`` is False (then without text).
 
     Raises:
@@ -158,9 +156,9 @@ def _to_rgb(image: Image) -> Image:
         low, high = extrema
         top = 65535.0 if image.mode.startswith("I;16") or 255 < high <= 65535 else max(float(high), 1.0)
         bottom = min(float(low), 0.0)
-        return grey.point(
-            lambda value: value * (255.0 / (top - bottom)) - bottom * 255.0 / (top - bottom)
-        ).convert("RGB")
+        return grey.point(lambda value: value * (255.0 / (top - bottom)) - bottom * 255.0 / (top - bottom)).convert(
+            "RGB"
+        )
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")

@@ -38,17 +38,14 @@ class Limits:
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(
-                    f"Limits({item.name}=...) must be a whole number of at least 1, not {value!r}"
-                )
+                raise InputError(f"Limits({item.name}=...) must be a whole number of at least 1, not {value!r}")
 
     def check_pages(self, path: str, pages: int) -> None:
         """Raise DocumentTooLargeError if the document at ``path`` has more pages than allowed."""
         if pages > self.max_pages:
             raise DocumentTooLargeError(
                 path,
-                f"has {pages:,} pages, the limit is {self.max_pages:,}; "
-                "split it, or raise Limits(max_pages=...)",
+                f"has {pages:,} pages, the limit is {self.max_pages:,}; split it, or raise Limits(max_pages=...)",
             )
 
     def scale_within(self, width: float, height: float, scale: float) -> float:

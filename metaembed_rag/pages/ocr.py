@@ -194,9 +194,7 @@ def _turns_to_try(lines: list[_Line]) -> list[_Turn]:
 
 
 def _compose(lines: list[_Line], image: Image) -> tuple[str, tuple[Word, ...]]:
-    return compose(
-        [Piece.of(line.words()) for line in lines], image.width, image.height, drawn_in_order=False
-    )
+    return compose([Piece.of(line.words()) for line in lines], image.width, image.height, drawn_in_order=False)
 
 
 def _as_it_is(box: Box) -> Box:
@@ -258,8 +256,7 @@ def _load_engine(threads: int) -> Any:
     missing = [name for name in models.values() if not os.path.isfile(name)]
     if missing:
         raise MissingDependencyError(
-            f"this rapidocr comes without {os.path.basename(missing[0])}: "
-            "pip install 'rapidocr==3.10.*' onnxruntime"
+            f"this rapidocr comes without {os.path.basename(missing[0])}: pip install 'rapidocr==3.10.*' onnxruntime"
         )
     return rapidocr.RapidOCR(
         params={

@@ -67,9 +67,7 @@ def count_pdf_pages(path: str, limits: Limits) -> int:
 
 
 def _choose(path: str, index: int, layer: TextLayer, render: Any, ocr: str, reader: OcrReader | None) -> Page:
-    page = Page(
-        source=path, number=index + 1, text=layer.text, words=layer.words, route="layer", render=render
-    )
+    page = Page(source=path, number=index + 1, text=layer.text, words=layer.words, route="layer", render=render)
     if ocr == "never" or (ocr == "auto" and layer.usable) or layer.blank:
         return page
     text, words = (reader or shared_reader()).read(render(OCR_DPI))
@@ -105,9 +103,7 @@ def _check_end(path: str, place: str) -> None:
             file.seek(max(0, size - _END_WITHIN))
             tail = file.read()
     except FileNotFoundError:
-        raise DocumentNotFoundError(
-            path, "no such file; it was moved or deleted since it was found"
-        ) from None
+        raise DocumentNotFoundError(path, "no such file; it was moved or deleted since it was found") from None
     except OSError as error:
         raise DocumentError(path, f"cannot be opened ({error.strerror}); check its permissions") from error
     if not any(mark in tail for mark in _END_MARKS):
@@ -127,9 +123,7 @@ def _open(path: str, place: str) -> PdfDocument:
     except pypdfium2.PdfiumError as error:
         code = getattr(error, "err_code", None)
         if code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
-            raise EncryptedDocumentError(
-                path, "needs a password; save a copy without one (qpdf --decrypt)"
-            ) from None
+            raise EncryptedDocumentError(path, "needs a password; save a copy without one (qpdf --decrypt)") from None
         if code == raw.FPDF_ERR_SUCCESS or _lists_no_pages(place):
             raise EmptyDocumentError(path, "is a PDF without pages; export it again") from None
         raise CorruptDocumentError(

@@ -108,13 +108,9 @@ def _check_file(path: str, limits: Limits) -> int:
     except (FileNotFoundError, NotADirectoryError):
         raise DocumentNotFoundError(path, "no such file or folder; check the path") from None
     except (OSError, ValueError) as error:
-        raise DocumentError(
-            path, f"cannot be opened ({error}); check the path and its permissions"
-        ) from error
+        raise DocumentError(path, f"cannot be opened ({error}); check the path and its permissions") from error
     if stat.S_ISDIR(status.st_mode):
-        raise DocumentError(
-            path, "is a folder that cannot be read as a document; check that it may be listed"
-        )
+        raise DocumentError(path, "is a folder that cannot be read as a document; check that it may be listed")
     if not stat.S_ISREG(status.st_mode):
         raise UnsupportedDocumentError(path, "is not a regular file; copy its content to one")
     if status.st_size == 0:

@@ -71,8 +71,7 @@ def _pages(path: str, markdown: bool, limits: Limits) -> list[str]:
     if len(data) > limits.max_text_bytes:
         raise DocumentTooLargeError(
             path,
-            f"has more than {limits.max_text_bytes:,} bytes of text; "
-            "split it, or raise Limits(max_text_bytes=...)",
+            f"has more than {limits.max_text_bytes:,} bytes of text; split it, or raise Limits(max_text_bytes=...)",
         )
     text = decode(path, data)
     cuts = split_markdown(text) if markdown else split_plain(text)
@@ -99,9 +98,7 @@ def decode(path: str, data: bytes) -> str:
     text = _decode(path, data)
     controls = len(_CONTROLS.findall(text)) - text.count("\x08") - text.count("\x1b")
     if "\x00" in text or controls > _MAX_CONTROL_SHARE * len(text):
-        raise UnsupportedDocumentError(
-            path, "is a binary file, not text; convert it to PDF, a picture or UTF-8 text"
-        )
+        raise UnsupportedDocumentError(path, "is a binary file, not text; convert it to PDF, a picture or UTF-8 text")
     return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

@@ -66,7 +66,9 @@ def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
         return Budget(budget.query, min(budget.document, groups[-1]))
     if budget.document not in groups:
         stored = ", ".join(str(group) for group in groups)
-        raise BudgetError(f"budget {budget}: this index stores prefixes of {stored} document Meta Tokens; name one of these")
+        raise BudgetError(
+            f"budget {budget}: this index stores prefixes of {stored} document Meta Tokens; name one of these"
+        )
     return budget
 
 

@@ -122,7 +122,9 @@ class ClientEngine:
         if self.name == "server":
             for field in INDEXED_FIELDS:
                 self._client.create_payload_index(self._collection, field, models.PayloadSchemaType.KEYWORD, wait=True)
-        self._client.upsert(self._collection, [models.PointStruct(id=record.id, vector={}, payload=dict(record.payload))])
+        self._client.upsert(
+            self._collection, [models.PointStruct(id=record.id, vector={}, payload=dict(record.payload))]
+        )
 
     @_guarded
     def upsert(self, points: Sequence[Point]) -> None:
@@ -243,7 +245,11 @@ def _transient(error: Exception) -> bool:
         return True
     # grpc is imported by the client only; its errors are told by the name of their status.
     code = getattr(error, "code", None)
-    return callable(code) and getattr(code(), "name", "") in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+    return callable(code) and getattr(code(), "name", "") in {
+        "UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+    }
 
 
 def _reason(error: Exception) -> str:

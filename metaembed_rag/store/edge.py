@@ -101,9 +101,10 @@ class EdgeEngine:
 
     @_wrapped
     def delete(self, filter: Filter) -> None:
-        if not filter:
+        condition = _filter(filter)
+        if condition is None:
             raise InputError("refusing to delete everything: the filter is empty")
-        self._open.update(qe.UpdateOperation.delete_points_by_filter(_filter(filter)))
+        self._open.update(qe.UpdateOperation.delete_points_by_filter(condition))
 
     @_wrapped
     def delete_ids(self, ids: Sequence[str]) -> None:
@@ -196,9 +197,7 @@ class EdgeEngine:
 def _config(schema: Schema) -> qe.EdgeConfig:
     multivector = qe.MultiVectorConfig(qe.MultiVectorComparator.MaxSim)
     no_graph = qe.HnswIndexConfig(m=0, ef_construct=schema.hnsw_ef_construct, full_scan_threshold=10_000)
-    graph = qe.HnswIndexConfig(
-        m=schema.hnsw_m, ef_construct=schema.hnsw_ef_construct, full_scan_threshold=10_000
-    )
+    graph = qe.HnswIndexConfig(m=schema.hnsw_m, ef_construct=schema.hnsw_ef_construct, full_scan_threshold=10_000)
     vectors = {
         vector_name(group): qe.EdgeVectorParams(
             schema.dim,
@@ -243,11 +242,12 @@ def _condition(condition: Condition) -> Any:
         if isinstance(condition.bounds[0][1], datetime):
             times = {op: bound.isoformat() for op, bound in condition.bounds if isinstance(bound, datetime)}
             return qe.FieldCondition(condition.key, range=qe.RangeDateTime(**times))
-        return qe.FieldCondition(condition.key, range=qe.RangeFloat(**dict(condition.bounds)))
+        numbers = {op: bound for op, bound in condition.bounds if not isinstance(bound, datetime)}
+        return qe.FieldCondition(condition.key, range=qe.RangeFloat(**numbers))
     return _match(condition)
 
 
 def _match(condition: Match) -> Any:
     if len(condition.values) == 1:
         return qe.FieldCondition(condition.key, match=qe.MatchValue(condition.values[0]))
-    return qe.FieldCondition(condition.key, match=qe.MatchAny(list(condition.values)))
+    return qe.FieldCondition(condition.key, match=qe.MatchAny(list(condition.values)))  # type: ignore[arg-type]

@@ -172,7 +172,7 @@ def _bound(field: _Field, value: Any) -> Bound:
         except ValueError:
             raise FilterError(f"{field.name}: the bound {value!r} is neither a number nor an ISO 8601 time") from None
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
+        value = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
     raise FilterError(f"{field.name}: the bound {value!r} is neither a number nor a time")

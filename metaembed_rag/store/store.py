@@ -424,7 +424,7 @@ class Store:
         if not pending:
             return
         self._upsert(batch)
-        replaced = [document for document in self.digests([entry.document.document for entry in pending])]
+        replaced = list(self.digests([entry.document.document for entry in pending]))
         for chunk in _chunks(pending):
             self._upsert([entry.record() for entry in chunk])
         points = [identifier for entry in pending for identifier in entry.points]

@@ -46,12 +46,18 @@ def read_triplets(
                 )
             except (ValueError, KeyError, AttributeError) as error:
                 raise InputError(f"{path}, line {number}: {error!r}") from error
-    generator = random.Random(seed)
+    generator = random.Random(seed)  # noqa: S311 - a draw of samples, nothing secret
     generator.shuffle(rows)
     rows = rows[:cap]
     without = [row for row in rows if not row["negative"] or row["negative"] == row["positive"]]
     if without:
-        logger.warning("%s: %d of %d pairs lack a hard negative: %s", path.name, len(without), len(rows), missing_negative)
+        logger.warning(
+            "%s: %d of %d pairs lack a hard negative: %s",
+            path.name,
+            len(without),
+            len(rows),
+            missing_negative,
+        )
         if missing_negative == "drop":
             rows = [row for row in rows if row["negative"] and row["negative"] != row["positive"]]
         else:

@@ -99,9 +99,7 @@ class MMRLoss(nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         query_features, *document_features = [dict(features) for features in sentence_features]
         queries = self.model(dict(query_features))["token_embeddings"]
-        documents = torch.cat(
-            [self.model(dict(features))["token_embeddings"] for features in document_features]
-        )
+        documents = torch.cat([self.model(dict(features))["token_embeddings"] for features in document_features])
         loss = mmr_loss(queries, documents, **self.options)
         if self.distillation is not None:
             loss = loss + self.distillation(queries, documents, query_features, document_features)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.multi_vector_encoder.trainer import MultiVectorEncoderTrainer
 from sentence_transformers.multi_vector_encoder.training_args import MultiVectorEncoderTrainingArguments
-from sentence_transformers.base.training_args import BatchSamplers, MultiDatasetBatchSamplers
 from torch import nn
 from transformers import AutoModel, TrainerCallback
 
@@ -48,9 +48,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
     output.mkdir(parents=True, exist_ok=True)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
-    triplets = read_sources(
-        data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative
-    )
+    triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     trainer = MultiVectorEncoderTrainer(
         model=encoder,
         args=_arguments(recipe, output),
@@ -82,9 +80,7 @@ def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder
     """The encoder with adapter, Meta Token rows and projection to be trained."""
     torch.manual_seed(recipe.seed)
     encoder = build_encoder(config, attention=recipe.attention)
-    add_adapter(
-        encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed
-    )
+    add_adapter(encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed)
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Dropout) and "lora" not in name:
             module.p = recipe.backbone_dropout
@@ -100,9 +96,7 @@ def _loss(recipe: Recipe, encoder: MultiVectorEncoder) -> MMRLoss:
             resolve_backbone(recipe.backbone), attn_implementation=recipe.attention
         ).to(encoder.device)
         teacher = TokenTeacher(backbone, weight=recipe.teacher_weight, similarity=recipe.similarity)
-    return MMRLoss(
-        encoder, distillation=teacher, temperature=recipe.temperature, similarity=recipe.similarity
-    )
+    return MMRLoss(encoder, distillation=teacher, temperature=recipe.temperature, similarity=recipe.similarity)
 
 
 def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArguments:
@@ -128,7 +122,7 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
     )
 
 
-class _JsonLog(TrainerCallback):  # type: ignore[misc]
+class _JsonLog(TrainerCallback):
     """One JSON object a logged step."""
 
     def __init__(self, path: Path) -> None:

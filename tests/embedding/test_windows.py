@@ -14,7 +14,10 @@ def offsets_of(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in re.finditer(r"\S+", text)]
 
 
-@given(words=st.lists(st.text("abc", min_size=1, max_size=4), max_size=400), capacity=st.integers(OVERLAP + 1, 120))
+@given(
+    words=st.lists(st.text("abc", min_size=1, max_size=4), max_size=400),
+    capacity=st.integers(OVERLAP + 1, 120),
+)
 def test_windows_cover_every_token_within_capacity(words, capacity):
     text = " ".join(words)
     offsets = offsets_of(text)

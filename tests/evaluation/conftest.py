@@ -90,9 +90,9 @@ def tatqa(tmp_path: Path) -> Path:
                     "uid": f"{part}-t1",
                     "table": [["", "2019", "2018"], [f"{company} revenue", "$12.5", "$11.0"]],
                 },
-                "paragraphs": _paragraphs(
-                    f"Revenue of {company} rose with prices.", "All figures are in millions."
-                )[::-1],
+                "paragraphs": _paragraphs(f"Revenue of {company} rose with prices.", "All figures are in millions.")[
+                    ::-1
+                ],
                 "questions": [
                     {
                         "uid": f"{part}-q1",
@@ -105,9 +105,7 @@ def tatqa(tmp_path: Path) -> Path:
             {
                 "table": {"uid": f"{part}-t2", "table": [["Staff", "Count"], ["Engineers", "40"]]},
                 "paragraphs": _paragraphs(f"{company} has forty engineers."),
-                "questions": [
-                    {"uid": f"{part}-q3", "order": 1, "question": f"How many engineers has {company}?"}
-                ],
+                "questions": [{"uid": f"{part}-q3", "order": 1, "question": f"How many engineers has {company}?"}],
             },
         ]
         path = folder / "dataset_raw" / f"tatqa_dataset_{part}.json"
@@ -128,9 +126,7 @@ def tabfact(tmp_path: Path) -> Path:
         "1-2.html.csv": [["berit win one race in 2001"], [1], "berit lund"],
         "1-3.html.csv": [["the lake be 312 metre deep"], [1], "lakes of sund"],
     }
-    (folder / "tokenized_data" / "val_examples.json").write_text(
-        json.dumps(examples) + " " * 1024, encoding="utf-8"
-    )
+    (folder / "tokenized_data" / "val_examples.json").write_text(json.dumps(examples) + " " * 1024, encoding="utf-8")
     (folder / "data" / "all_csv" / "1-1.html.csv").write_text("year#races won\n1999#2\n", encoding="utf-8")
     (folder / "data" / "all_csv" / "1-2.html.csv").write_text("year#races won\n2001#1\n", encoding="utf-8")
     (folder / "data" / "all_csv" / "1-3.html.csv").write_text("lake#depth\nbrenn#312\n", encoding="utf-8")

@@ -161,9 +161,7 @@ def _row(budget: Budget, ndcg5: float) -> Row:
 
 
 def test_monotone_forgives_noise_and_names_a_drop() -> None:
-    rising = [
-        _row(budget, value) for budget, value in zip(LADDER, (0.40, 0.45, 0.447, 0.50, 0.52), strict=True)
-    ]
+    rising = [_row(budget, value) for budget, value in zip(LADDER, (0.40, 0.45, 0.447, 0.50, 0.52), strict=True)]
     report = monotone(rising[::-1])
     assert report.holds
     assert report.gain == pytest.approx(0.12)

@@ -76,9 +76,7 @@ def test_average_is_the_mean_over_queries() -> None:
         (["a"], {"a": 1.0}, True, "at least 1"),
     ],
 )
-def test_malformed_input_is_refused(
-    ranked: list[str], relevant: dict[str, float], k: int, message: str
-) -> None:
+def test_malformed_input_is_refused(ranked: list[str], relevant: dict[str, float], k: int, message: str) -> None:
     for metric in (ndcg, precision, recall, reciprocal_rank):
         with pytest.raises(InputError, match=message):
             metric(ranked, relevant, k)
@@ -110,9 +108,7 @@ def test_the_best_ranking_scores_one(relevant: dict[str, float], k: int) -> None
 
 
 @given(st.permutations("abcdefgh"), grades, st.integers(0, 6))
-def test_moving_a_better_document_up_never_lowers_ndcg(
-    ranked: list[str], relevant: dict[str, float], at: int
-) -> None:
+def test_moving_a_better_document_up_never_lowers_ndcg(ranked: list[str], relevant: dict[str, float], at: int) -> None:
     first, second = ranked[at], ranked[at + 1]
     if relevant.get(second, 0) >= relevant.get(first, 0):
         swapped = [*ranked[:at], second, first, *ranked[at + 2 :]]

@@ -37,9 +37,7 @@ def _manual(path: Path) -> None:
     for chapter, (title, fact) in enumerate(TOPICS.items(), start=1):
         canvas.drawString(50, 800, f"{chapter} {title}")
         for line in range(6):
-            canvas.drawString(
-                50, 760 - 40 * line, f"{fact.capitalize()} as step {'abcdef'[line]} of the manual says."
-            )
+            canvas.drawString(50, 760 - 40 * line, f"{fact.capitalize()} as step {'abcdef'[line]} of the manual says.")
             canvas.drawString(50, 740 - 40 * line, "It is good to do this with care and not in a hurry.")
         canvas.showPage()
     canvas.save()
@@ -57,18 +55,14 @@ def _descriptions(path: Path) -> None:
             ("aaa-doc", "gardening"),
         )
     ]
-    path.write_text(
-        "\n".join(stanzas) + "\nPackage: ddd\nDescription-en: short\n Too short.\n", encoding="utf-8"
-    )
+    path.write_text("\n".join(stanzas) + "\nPackage: ddd\nDescription-en: short\n Too short.\n", encoding="utf-8")
 
 
 def _pairs(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_source_gives_pairs_and_a_manifest(
-    tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path
-) -> None:
+def test_every_source_gives_pairs_and_a_manifest(tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path) -> None:
     (tmp_path / "manuals" / "boats").mkdir(parents=True)
     _manual(tmp_path / "manuals" / "boats" / "boat.pdf")
     (tmp_path / "manuals" / "boats" / "broken.pdf").write_bytes(b"%PDF-1.4 not really")
@@ -100,9 +94,7 @@ def test_every_source_gives_pairs_and_a_manifest(
             assert pair["positive"] not in ("", pair["negative"])
 
     # Test tables, dev contexts, tables of test pages and false statements are never trained on.
-    everything = "".join(
-        (tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact")
-    )
+    everything = "".join((tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact"))
     for held_back in ("Lake Brenn", "Norrland", "312 metre", "win no race"):
         assert held_back not in everything
     assert "win two race" in everything
@@ -122,9 +114,7 @@ def test_every_source_gives_pairs_and_a_manifest(
     again = _run("--out", str(tmp_path / "again"), *arguments[:-6], "--processes", "2", *arguments[-6:])
     assert again.returncode == 0, again.stderr
     for name in manifest["sources"]:
-        assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (
-            tmp_path / "out" / f"{name}.jsonl"
-        ).read_bytes()
+        assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (tmp_path / "out" / f"{name}.jsonl").read_bytes()
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:

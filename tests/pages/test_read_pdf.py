@@ -292,9 +292,7 @@ def test_encrypted(tmp_path):
     with pytest.raises(EncryptedDocumentError):
         count_pages(locked)
     # Only printing is restricted: whoever may open it may read it.
-    open_to_all = text_pdf(
-        tmp_path / "b.pdf", ["public"], encrypt=StandardEncryption("", "owner", canPrint=0)
-    )
+    open_to_all = text_pdf(tmp_path / "b.pdf", ["public"], encrypt=StandardEncryption("", "owner", canPrint=0))
     assert read(open_to_all)[0].text == "public"
 
 

@@ -89,9 +89,7 @@ def test_pictures_are_shrunk_to_the_resolution_and_never_enlarged(tmp_path):
     Image.new("L", (1654, 2339), 255).save(tmp_path / "a4.png", dpi=(200, 200))
     Image.new("L", (3000, 4000), 255).save(tmp_path / "photo.jpg", dpi=(72, 72))
     Image.new("L", (300, 3000), 255).save(tmp_path / "strip.png")
-    a4, photo, strip = (
-        read(tmp_path / name, ocr="never")[0] for name in ("a4.png", "photo.jpg", "strip.png")
-    )
+    a4, photo, strip = (read(tmp_path / name, ocr="never")[0] for name in ("a4.png", "photo.jpg", "strip.png"))
     assert a4.image(100).size == (827, 1170) and a4.image(600).size == (1654, 2339)
     assert min(photo.image(100).size) == 827
     assert strip.image(100).size == (300, 3000)

@@ -46,7 +46,14 @@ def rows(seed: int, tokens: int = 64) -> np.ndarray:
 
 
 def document(
-    name: str, pages: int = 1, *, windows: int = 1, seed: int = 0, digest: str = "d", source: str | None = None, **metadata: Any
+    name: str,
+    pages: int = 1,
+    *,
+    windows: int = 1,
+    seed: int = 0,
+    digest: str = "d",
+    source: str | None = None,
+    **metadata: Any,
 ) -> WriteDocument:
     points = [
         WritePoint(

@@ -8,13 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from qdrant_client.models import PointStruct
 
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import (
     IndexClosedError,
-    IndexLockedError,
     IndexMismatchError,
     InputError,
     StoreError,

@@ -89,7 +89,5 @@ def _text(path: Path) -> str:
 def _lz4(data: bytes) -> bytes:
     program = shutil.which("lz4")
     if program is None:
-        raise FileNotFoundError(
-            "the package lists are lz4 files: install the lz4 command (apt-get install lz4)"
-        )
+        raise FileNotFoundError("the package lists are lz4 files: install the lz4 command (apt-get install lz4)")
     return subprocess.run([program, "-dc"], input=data, capture_output=True, check=True).stdout

@@ -32,9 +32,7 @@ _ENGLISH = frozenset(
 _NUMBERED = re.compile(
     r"^(?:chapter |appendix |section )?(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3}[.:]?\s+([A-Z][^.;=\\{}]{3,70})$"
 )
-_CAPTION = re.compile(
-    r"^(?:Figure|Fig\.|Table|Listing|Example)\s+[\dA-Z]+(?:[.\-]\d+)*\s*[.:]\s*(.{12,200})$"
-)
+_CAPTION = re.compile(r"^(?:Figure|Fig\.|Table|Listing|Example)\s+[\dA-Z]+(?:[.\-]\d+)*\s*[.:]\s*(.{12,200})$")
 _LEADER = re.compile(r"(\.\s?){3,}|\s\d{1,4}$|\.{2,}")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*%?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
@@ -89,9 +87,7 @@ def read_manuals(root: Path, seed: int, *, pages: int = 15_000, processes: int =
     """
     paths = _in_turn(root, random.Random(seed))
     if not paths:
-        raise FileNotFoundError(
-            f"no .pdf or .pdf.gz below {root}: unpack documentation packages there (dpkg-deb -x)"
-        )
+        raise FileNotFoundError(f"no .pdf or .pdf.gz below {root}: unpack documentation packages there (dpkg-deb -x)")
     pairs: list[Pair] = []
     seen: set[bytes] = set()
     used = documents = 0
@@ -175,9 +171,7 @@ def _drop_running_lines(pages: list[ManualPage]) -> None:
         page.lines = [
             line
             for place, line in enumerate(page.lines)
-            if not (
-                (place < 2 or place > last - 2) and (edges[form(line)] >= 3 or line.strip("-. ").isdigit())
-            )
+            if not ((place < 2 or place > last - 2) and (edges[form(line)] >= 3 or line.strip("-. ").isdigit()))
         ]
 
 
@@ -244,9 +238,7 @@ def _headings(page: ManualPage) -> Iterator[tuple[str, int]]:
 def _is_topic(title: str) -> bool:
     tokens = words(title)
     letters = sum(character.isalpha() or character.isspace() for character in title)
-    specific = [
-        token for token in tokens if token not in _GENERIC and token not in _ENGLISH and len(token) > 2
-    ]
+    specific = [token for token in tokens if token not in _GENERIC and token not in _ENGLISH and len(token) > 2]
     return bool(specific) and len(title) <= 90 and letters >= 0.75 * len(title)
 
 
@@ -265,11 +257,7 @@ def _sentences(lines: list[str]) -> Iterator[tuple[str, int]]:
     margin = 0.85 * sorted(map(len, lines))[int(0.9 * (len(lines) - 1))]
     for line, text in enumerate(lines):
         before = lines[line - 1] if line else "."
-        if (
-            not text[0].isupper()
-            or not before.endswith((".", "!", "?", ":"))
-            or (line and len(before) > margin)
-        ):
+        if not text[0].isupper() or not before.endswith((".", "!", "?", ":")) or (line and len(before) > margin):
             continue
         first = _SENTENCE_END.split(_joined(lines[line : line + 6]))[0]
         tokens = first.split()

@@ -92,9 +92,7 @@ def similar(
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    matrix = TfidfVectorizer(
-        sublinear_tf=True, max_df=0.05 if len(profiles) > 5000 else 0.5, dtype=np.float32
-    )
+    matrix = TfidfVectorizer(sublinear_tf=True, max_df=0.05 if len(profiles) > 5000 else 0.5, dtype=np.float32)
     vectors = matrix.fit_transform(profiles)
     bags = [frozenset(words(text)) for text in texts]
     chosen: list[int | None] = []

@@ -29,10 +29,7 @@ def read_wikitq(clone: Path, seed: int) -> list[Pair]:
         rows = [line.rstrip("\n").split("\t") for line in file][1:]
     names = sorted({row[2] for row in rows})
     tables = [read_wikitq_table(clone, name) for name in names]
-    texts = [
-        clip(linearise(titles.get(name, ""), table), LONGEST)
-        for name, table in zip(names, tables, strict=True)
-    ]
+    texts = [clip(linearise(titles.get(name, ""), table), LONGEST) for name, table in zip(names, tables, strict=True)]
     profiles = [_profile(titles.get(name, ""), table) for name, table in zip(names, tables, strict=True)]
     negatives = _several(profiles, texts, random.Random(seed))
     place = {name: number for number, name in enumerate(names)}
@@ -67,9 +64,7 @@ def read_tabfact(clone: Path, seed: int, *, without_titles: frozenset[str] = fro
     profiles = [_profile(titles[name], table) for name, table in zip(names, tables, strict=True)]
     negatives = _several(profiles, texts, random.Random(seed))
     place = {name: number for number, name in enumerate(names)}
-    return _pairs(
-        ((text, place[name]) for text, name in statements), texts, negatives, seed, "tabfact/statement"
-    )
+    return _pairs(((text, place[name]) for text, name in statements), texts, negatives, seed, "tabfact/statement")
 
 
 def read_tatqa(clone: Path, seed: int) -> list[Pair]:
@@ -84,9 +79,7 @@ def read_tatqa(clone: Path, seed: int) -> list[Pair]:
     contexts: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     texts = [clip(read_tatqa_context(context), LONGEST) for context in contexts]
     negatives = _several(texts, texts, random.Random(seed))
-    questions = (
-        (question["question"], n) for n, context in enumerate(contexts) for question in context["questions"]
-    )
+    questions = ((question["question"], n) for n, context in enumerate(contexts) for question in context["questions"])
     return _pairs(questions, texts, negatives, seed, "tatqa/question")
 
 

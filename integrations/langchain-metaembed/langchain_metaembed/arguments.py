@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def open_index(
-    index: MetaEmbedIndex | str | os.PathLike[str], model: str | Path | MetaEmbed | None = None, *, create: bool
+    index: MetaEmbedIndex | str | os.PathLike[str],
+    model: str | Path | MetaEmbed | None = None,
+    *,
+    create: bool,
 ) -> tuple[MetaEmbedIndex, bool]:
     """The index, and whether it was opened here, so that whoever asked has to close it.
 

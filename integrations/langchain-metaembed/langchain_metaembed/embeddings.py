@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -39,11 +40,9 @@ class MetaEmbedEmbeddings(Embeddings):
 
     def __init__(self, model: str | Path | MetaEmbed = "mini", *, device: str | None = None) -> None:
         self._model: MetaEmbed | None = None
-        self._load: Callable[[], MetaEmbed] | None = None
-        if isinstance(model, (str, Path)):
-            self._load = lambda: _from_pretrained(model, device)
-        else:
-            self._model = model
+        self._load: Callable[[], MetaEmbed] = (
+            partial(_from_pretrained, model, device) if isinstance(model, (str, Path)) else lambda: model
+        )
 
     @classmethod
     def from_index(cls, index: MetaEmbedIndex) -> MetaEmbedEmbeddings:
@@ -60,10 +59,9 @@ class MetaEmbedEmbeddings(Embeddings):
             ModelError: there is no such model, or its files are damaged.
         """
         with _loading:
-            if self._model is None and self._load is not None:
+            if self._model is None:
                 self._model = self._load()
-        assert self._model is not None
-        return self._model
+            return self._model
 
     def embed_query(self, text: str) -> list[float]:
         """The first Meta Token of a query: ``dim`` numbers of unit length."""
