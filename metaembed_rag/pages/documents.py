@@ -154,17 +154,25 @@ def _as_text(path: object) -> str:
     return text
 
 
-def render_page(path: str | os.PathLike[str], number: int, dpi: int = 144) -> Image:
+def render_page(
+    path: str | os.PathLike[str], number: int, dpi: int = 144, *, limits: Limits = _DEFAULT_LIMITS
+) -> Image:
     """One page of a PDF or picture, drawn at ``dpi`` dots per inch.
 
     Raises:
-        InputError: the document has no such page, or its pages cannot be drawn.
-        DocumentError: it cannot be read.
+        InputError: pages of a text cannot be drawn, or ``number`` is below 1.
+        DocumentError: the file cannot be read, or has no such page any more.
     """
-    for page in read_document(path, ocr="never"):
-        if page.number == number:
-            image = page.image(dpi)
-            if image is None:
-                raise InputError(f"{page.source}: pages of text cannot be drawn")
-            return image
-    raise InputError(f"{_as_text(path)}: there is no page {number}")
+    source = _as_text(path)
+    if number < 1:
+        raise InputError(f"pages are counted from 1, not {number}")
+    kind = sniff(source, limits)
+    if kind == "pdf":
+        from metaembed_rag.pages.pdf import render_pdf_page
+
+        return render_pdf_page(source, number, dpi, limits)
+    if kind == "text" or kind == "markdown":
+        raise InputError(f"{source}: pages of text cannot be drawn")
+    from metaembed_rag.pages.image import render_frame
+
+    return render_frame(source, kind, number, dpi, limits)

@@ -45,6 +45,11 @@ def read_picture(path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: Oc
         yield Page(source=path, number=index + 1, text=text, words=words, route="ocr", render=render)
 
 
+def render_frame(path: str, kind: Kind, number: int, dpi: int, limits: Limits) -> Image:
+    """One frame as an RGB picture, without reading the others."""
+    return _render(path, abspath(path), kind, number - 1, limits, dpi)
+
+
 def count_frames(path: str, kind: Kind, limits: Limits) -> int:
     """Pages of a picture file; reads headers only."""
     with _open(path, abspath(path), kind, limits) as file:

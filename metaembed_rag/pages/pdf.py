@@ -66,6 +66,11 @@ def count_pdf_pages(path: str, limits: Limits) -> int:
         return len(document)
 
 
+def render_pdf_page(path: str, number: int, dpi: int, limits: Limits) -> Image:
+    """One page as an RGB picture, without reading the others."""
+    return _render(path, abspath(path), number - 1, limits, dpi)
+
+
 def _choose(path: str, index: int, layer: TextLayer, render: Any, ocr: str, reader: OcrReader | None) -> Page:
     page = Page(source=path, number=index + 1, text=layer.text, words=layer.words, route="layer", render=render)
     if ocr == "never" or (ocr == "auto" and layer.usable) or layer.blank:

@@ -1,0 +1,215 @@
+"""Pages a second by route, query latency split into encoding and search, recall of the default plan, bytes a page.
+
+Example:
+    python benchmarks/throughput.py --documents /usr/share/doc --pages 10000 --out results
+
+Everything is measured in one run on one machine; compare ratios, not seconds. The index is kept in ``--out`` and
+reused, so that a second run measures queries only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaembed_rag import LADDER, MetaEmbed, MetaEmbedIndex
+from metaembed_rag.errors import DocumentError
+from metaembed_rag.pages import Page, find_documents, read_document
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store.filters import Filter
+
+logger = logging.getLogger("throughput")
+
+WARM_UP = 5
+TOP_K = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = MetaEmbed.from_pretrained(options.model)
+    report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint}
+    with MetaEmbedIndex(options.out / "throughput.index", model=model) as index:
+        if len(index) < options.pages:
+            report["indexing"] = _index(index, options.documents, options.pages)
+            if options.ocr_pages:
+                report["ocr"] = _ocr(model, options.documents, options.ocr_pages)
+        report["queries"] = _queries(index, _make_queries(index, options.queries))
+        info = index.info()
+        report["index"] = {**info, "path": None, "bytes_per_page": round(info["bytes"] / info["pages"])}
+    (options.out / "throughput.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (options.out / "throughput.md").write_text(_table(report), encoding="utf-8")
+
+
+def _pages(folder: Path, limit: int) -> Iterator[list[Page]]:
+    """Whole documents, in a fixed random order, until ``limit`` pages are reached."""
+    files = [path for path in find_documents(folder) if path.endswith(".pdf")]
+    random.Random(0).shuffle(files)
+    found = 0
+    for path in files:
+        try:
+            pages = list(read_document(path, ocr="never"))
+        except DocumentError as error:
+            logger.warning("skipped %s", error)
+            continue
+        yield pages[: limit - found]
+        found += len(pages)
+        if found >= limit:
+            return
+
+
+def _index(index: MetaEmbedIndex, folder: Path, limit: int) -> dict[str, Any]:
+    """Reading is timed by itself; the rest is embedding and writing."""
+    reading = writing = 0.0
+    count = 0
+    batch: list[Page] = []
+    start = time.perf_counter()
+    for pages in _pages(folder, limit):
+        reading += time.perf_counter() - start
+        batch.extend(pages)
+        if len(batch) >= 200 or count + len(batch) >= limit:
+            started = time.perf_counter()
+            index.add(batch, progress=False)
+            writing += time.perf_counter() - started
+            count += len(batch)
+            batch = []
+            logger.info("%d pages: %.1f s reading, %.1f s embedding and writing", count, reading, writing)
+        start = time.perf_counter()
+    if batch:
+        started = time.perf_counter()
+        index.add(batch, progress=False)
+        writing += time.perf_counter() - started
+        count += len(batch)
+    return {
+        "pages": count,
+        "read_pages_per_second": count / reading,
+        "pages_per_second": count / (reading + writing),
+        "seconds": reading + writing,
+    }
+
+
+def _ocr(model: MetaEmbed, folder: Path, limit: int) -> dict[str, Any]:
+    """The same route with every page drawn and read by OCR."""
+    files = [path for path in find_documents(folder) if path.endswith(".pdf")]
+    random.Random(1).shuffle(files)
+    pages: list[Page] = []
+    reading = 0.0
+    for path in files:
+        started = time.perf_counter()
+        try:
+            first = next(iter(read_document(path, ocr="always")))
+        except DocumentError as error:
+            logger.warning("skipped %s", error)
+            continue
+        reading += time.perf_counter() - started
+        pages.append(first)
+        if len(pages) >= limit:
+            break
+    started = time.perf_counter()
+    with MetaEmbedIndex(":memory:", model=model) as index:
+        index.add(pages, progress=False)
+    writing = time.perf_counter() - started
+    return {"pages": len(pages), "pages_per_second": len(pages) / (reading + writing)}
+
+
+def _make_queries(index: MetaEmbedIndex, count: int) -> list[str]:
+    """Eight words in a row from the middle of random pages: what somebody half remembers."""
+    generator = random.Random(2)
+    texts = [
+        payload["text"]
+        for _, payload in index._store._engine.scroll(Filter(), ["text", "kind"])
+        if payload.get("kind") == "page" and len(payload["text"].split()) > 60
+    ]
+    queries = []
+    for text in generator.sample(sorted(set(texts)), min(count, len(set(texts)))):
+        words = text.split()
+        start = generator.randrange(len(words) - 8)
+        queries.append(" ".join(words[start : start + 8]))
+    return queries
+
+
+def _queries(index: MetaEmbedIndex, queries: list[str]) -> dict[str, Any]:
+    results: dict[str, Any] = {"count": len(queries)}
+    model, store = index.model, index._store
+    for query in queries[:WARM_UP]:
+        index.search(query, top_k=TOP_K)
+    full = model.encode_queries(queries)
+    for budget in LADDER:
+        plan = index.plan(budget, TOP_K)
+        encoding, searching, scanning, recalls = [], [], [], []
+        for position, query in enumerate(queries):
+            started = time.perf_counter()
+            rows = model.encode_queries([query], budget=budget)[0]
+            encoded = time.perf_counter()
+            found = store.search(build_stages(plan, rows), Filter(), TOP_K)
+            searched = time.perf_counter()
+            exact = store.search(build_stages(Plan(budget), full[position]), Filter(), TOP_K)
+            scanned = time.perf_counter()
+            encoding.append(encoded - started)
+            searching.append(searched - encoded)
+            scanning.append(scanned - searched)
+            wanted = {scored.payload["id"] for scored in exact}
+            recalls.append(len(wanted & {scored.payload["id"] for scored in found}) / len(wanted))
+        results[str(budget)] = {
+            "plan": plan.describe(),
+            "encode_ms": _milliseconds(encoding),
+            "search_ms": _milliseconds(searching),
+            "exact_scan_ms": _milliseconds(scanning),
+            "recall_at_10": float(np.mean(recalls)),
+        }
+        logger.info("%s %s", budget, results[str(budget)])
+    return results
+
+
+def _milliseconds(seconds: list[float]) -> dict[str, float]:
+    return {f"p{q}": round(1000 * float(np.percentile(seconds, q)), 2) for q in (50, 95)}
+
+
+def _table(report: dict[str, Any]) -> str:
+    index = report["index"]
+    lines = [f"# {index['pages']:,} pages, {index['points']:,} windows, model {report['model']}", ""]
+    if "indexing" in report:
+        lines.append(f"- text layer: {report['indexing']['pages_per_second']:.2f} pages a second, embedding included")
+        lines.append(f"- reading alone: {report['indexing']['read_pages_per_second']:.1f} pages a second")
+    if "ocr" in report:
+        lines.append(f"- OCR: {report['ocr']['pages_per_second']:.2f} pages a second, embedding included")
+    lines += [
+        f"- disk: {index['bytes_per_page']:,} bytes a page",
+        "",
+        "| budget | plan | encode p50 / p95 ms | search p50 / p95 ms | exact scan p50 ms | recall@10 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for budget, row in report["queries"].items():
+        if budget == "count":
+            continue
+        lines.append(
+            f"| {budget} | {row['plan']} | {row['encode_ms']['p50']} / {row['encode_ms']['p95']} "
+            f"| {row['search_ms']['p50']} / {row['search_ms']['p95']} | {row['exact_scan_ms']['p50']} "
+            f"| {row['recall_at_10']:.4f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=Path, required=True, help="folder with PDFs, searched recursively")
+    parser.add_argument("--pages", type=int, default=10_000, help="pages to index")
+    parser.add_argument("--ocr-pages", type=int, default=12, help="pages to read by OCR; 0 leaves that out")
+    parser.add_argument("--queries", type=int, default=200, help="queries to measure")
+    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the index and the results")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
