@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.embedding.backbone import file_sha256
 from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
 from metaembed_rag.hit import Added, Hit
 from metaembed_rag.ingest import (
@@ -177,7 +179,8 @@ class MetaEmbedIndex:
                 bar.finish()
         if result.skipped and not result:
             raise result.skipped[0] if len(result.skipped) == 1 else NothingIndexedError(result.skipped)
-        self._store.optimize()
+        if result.added:
+            self._store.optimize()
         return result
 
     def add_texts(
@@ -225,7 +228,8 @@ class MetaEmbedIndex:
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
             self._add_text_chunk(chunk, result)
-        self._store.optimize()
+        if result.added:
+            self._store.optimize()
         return result
 
     def delete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
@@ -268,7 +272,7 @@ class MetaEmbedIndex:
             raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
         wanted = resolve_budget(budget, self._groups)
         conditions = parse_filter(filter)
-        if len(self) == 0:
+        if self._store.points == 0:
             return []
         rows = self.model.encode_queries([query], budget=wanted)[0]
         plan = self.plan(wanted, top_k)
@@ -315,16 +319,16 @@ class MetaEmbedIndex:
         return model
 
     def _add_file(self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress) -> None:
-        if Path(file).is_file() and Path(file).stat().st_size > self.limits.max_bytes:
-            # Refused by the reader with its own words, before the file is read for its digest.
-            next(iter(read_document(file, ocr=ocr, limits=self.limits)))
-        content = digest(Path(file).read_bytes(), ocr, str(READER_VERSION), canonical_json(metadata))
+        # First, because it refuses what is no document, or too large, before the content is read for its digest.
+        reading = read_document(file, ocr=ocr, limits=self.limits)
+        content = digest(_content_of(file), ocr, str(READER_VERSION), canonical_json(metadata))
         if self._unchanged(file, content, result):
             return
         bar.document(file, count_pages(file, limits=self.limits))
         pages: list[Page] = []
-        for page in read_document(file, ocr=ocr, limits=self.limits):
-            pages.append(_with_metadata(page, metadata))
+        for page in reading:
+            # Word boxes and pictures are drawn from the file when somebody looks; a long book's do not fit memory.
+            pages.append(replace(page, words=(), render=None, metadata={**page.metadata, **metadata}))
             bar.read(page.route)
         self._write_pages(file, content, pages, result, bar)
 
@@ -384,12 +388,11 @@ def _find_all(paths: Sequence[str], skipped: list[DocumentError]) -> list[str]:
     return list(files)
 
 
-def _with_metadata(page: Page, metadata: Mapping[str, Any]) -> Page:
-    if not metadata:
-        return page
-    from dataclasses import replace
-
-    return replace(page, metadata={**page.metadata, **metadata})
+def _content_of(file: str) -> str:
+    try:
+        return file_sha256(Path(file))
+    except OSError as error:
+        raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
 
 
 def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[Any]:

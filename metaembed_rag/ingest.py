@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 #: Raised whenever the same file would give other pages, so that a re-add reads it again.
 READER_VERSION = 1
 
-#: Windows embedded in one forward pass.
+#: Windows embedded in one forward pass, and handed to the model at once: it sorts them by length, so that a
+#: pass pads little.
 BATCH = 16
+WINDOWS_AT_ONCE = 128
 
 _NAMESPACE = uuid.UUID("5f0c7c6e-6a43-5b0e-9d0a-3f1f6f0f2c11")
 
@@ -73,7 +75,7 @@ def embed_pages(
         for identifier, page in pages
         for index, window in enumerate(model.windows(page.text))
     )
-    while batch := list(islice(windows, BATCH)):
+    while batch := list(islice(windows, WINDOWS_AT_ONCE)):
         embeddings = model.encode_documents([window.text for _, _, _, window in batch], batch_size=BATCH)
         for (identifier, page, index, window), vectors in zip(batch, embeddings, strict=True):
             yield WritePoint(

@@ -108,7 +108,7 @@ def _scan(sheet: bytes) -> BytesIO:
     finally:
         document.close()
     picture = picture.rotate(TILT, resample=Image.Resampling.BICUBIC, fillcolor=255)
-    pixels = np.asarray(picture, dtype=np.float32)
+    pixels = np.asarray(picture, dtype=np.float64)
     noise = np.random.default_rng(SEED).normal(0.0, GRAIN, pixels.shape)
     shadow = np.linspace(26.0, 0.0, 70, dtype=np.float32)
     pixels = pixels * 0.93 + 8 + noise

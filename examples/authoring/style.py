@@ -84,7 +84,7 @@ class Look:
     def steps(self, items: Sequence[str], *, numbered: bool = True) -> ListFlowable:
         """A list, numbered or with dots."""
         return ListFlowable(
-            [ListItem(self.text(item), leftIndent=18) for item in items],
+            [ListItem(self.text(item), leftIndent=18) for item in items],  # type: ignore[misc] # its stubs lack ListItem
             bulletType="1" if numbered else "bullet",
             bulletFontName=self.body,
             bulletFontSize=self.size,
@@ -139,7 +139,7 @@ class Look:
         step: float,
         *,
         unit: str,
-        wide: float = 440,
+        wide: int = 440,
     ) -> Drawing:
         """A bar chart with its values written above the bars."""
         drawing = Drawing(wide, 190)
@@ -171,7 +171,7 @@ class Look:
         step: float,
         *,
         unit: str,
-        wide: float,
+        wide: int,
     ) -> Drawing:
         """A line chart of one series."""
         drawing = Drawing(wide, 150)

@@ -87,7 +87,7 @@ class MetaEmbedVectorStore(VectorStore):
         texts: Iterable[str],
         metadatas: list[dict[str, Any]] | None = None,
         *,
-        ids: Sequence[str | None] | None = None,
+        ids: list[str] | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Index texts. A text under an id that exists replaces the older one.
@@ -95,7 +95,7 @@ class MetaEmbedVectorStore(VectorStore):
         Args:
             texts: what to index; long ones are embedded whole, window by window.
             metadatas: JSON values, one mapping a text.
-            ids: one a text; None, for one text or all, derives an id from text and metadata.
+            ids: one a text; None, for all or among others, derives an id from text and metadata.
 
         Returns:
             the ids, one a text.

@@ -40,12 +40,12 @@ class MetaEmbedEmbedding(BaseEmbedding):
     _model: MetaEmbed | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | Path | MetaEmbed = "mini", *, device: str | None = None, **kwargs: Any) -> None:
-        named = isinstance(model, (str, Path))
+        loaded = None if isinstance(model, (str, Path)) else model
         # LlamaIndex rebuilds components from their fields, where the model goes by model_name.
-        name = kwargs.pop("model_name", None) or (str(model) if named else model.config.name)
-        super().__init__(model_name=name, device=device, **kwargs)
-        if not named:
-            self._model = model
+        kwargs.setdefault("model_name", str(model) if loaded is None else loaded.config.name)
+        kwargs["device"] = device
+        super().__init__(**kwargs)
+        self._model = loaded
 
     @classmethod
     def class_name(cls) -> str:
