@@ -1,0 +1,38 @@
+"""The flat embedding is the first Meta Token; the multi-vector methods give the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from langchain_tests.unit_tests import EmbeddingsUnitTests
+
+from langchain_metaembed import MetaEmbedEmbeddings
+from metaembed_rag.errors import BudgetError, ModelError
+
+
+class TestStandard(EmbeddingsUnitTests):
+    @property
+    def embeddings_class(self):
+        return MetaEmbedEmbeddings
+
+
+def test_flat_vectors_are_the_first_rows(embeddings, model):
+    query = model.encode_queries(["harbour"])
+    documents = model.encode_documents(["ferries", "coffee"])
+    np.testing.assert_allclose(embeddings.embed_query("harbour"), query[0, 0], atol=1e-5)
+    np.testing.assert_allclose(embeddings.embed_documents(["ferries", "coffee"]), documents[:, 0], atol=1e-5)
+    np.testing.assert_allclose(embeddings.embed_queries_multi(["harbour"], budget=4), query[:, :4], atol=1e-5)
+    np.testing.assert_allclose(
+        embeddings.embed_documents_multi(["ferries", "coffee"], budget=4), documents[:, :8], atol=1e-5
+    )
+
+
+def test_nothing_loads_before_it_is_needed_and_a_missing_model_is_told():
+    embeddings = MetaEmbedEmbeddings("no-such-model-anywhere")
+    with pytest.raises(ModelError, match="no-such-model-anywhere"):
+        embeddings.embed_query("x")
+
+
+def test_a_bad_budget_is_refused(embeddings):
+    with pytest.raises(BudgetError):
+        embeddings.embed_queries_multi(["x"], budget=99)
