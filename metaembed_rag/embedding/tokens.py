@@ -35,6 +35,12 @@ class MetaTokenTransformer(Transformer):
         kwargs: as for sentence-transformers' Transformer.
     """
 
+    config_keys: list[str] = [  # noqa: RUF012 - as the base class declares it
+        *Transformer.config_keys,
+        "query_token_ids",
+        "document_token_ids",
+        "prefix_attention",
+    ]
     # ``budget`` is read by ``preprocess``; naming it here lets ``encode(..., budget=4)`` pass it on.
     forward_kwargs: set[str] = {"budget"}  # noqa: RUF012 - as the base class declares it
 
@@ -132,6 +138,31 @@ class MetaTokenHead(Module):
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         self.save_config(output_path)
         self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+    @classmethod
+    def load(
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> MetaTokenHead:
+        """Read what ``save`` wrote; arguments as in sentence-transformers' own modules."""
+        source: dict[str, Any] = {
+            "subfolder": subfolder,
+            "token": token,
+            "cache_folder": cache_folder,
+            "revision": revision,
+            "local_files_only": local_files_only,
+        }
+        head = cls(**{**(init_defaults or {}), **cls.load_config(model_name_or_path, **source)})
+        if head.projection is not None:
+            cls.load_torch_weights(model_name_or_path, model=head, **source)
+        return head
 
 
 def prefix_attention_mask(padding_mask: Tensor, count: int) -> Tensor:

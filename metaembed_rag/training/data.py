@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from metaembed_rag.errors import InputError
 
@@ -36,15 +36,8 @@ def read_triplets(
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
-                row = json.loads(line)
-                rows.append(
-                    {
-                        "query": str(row["query"]),
-                        "positive": str(row["positive"]),
-                        "negative": row.get("negative") or "",
-                    }
-                )
-            except (ValueError, KeyError, AttributeError) as error:
+                rows.append(_triplet(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{path}, line {number}: {error!r}") from error
     generator = random.Random(seed)  # noqa: S311 - a draw of samples, nothing secret
     generator.shuffle(rows)
@@ -73,6 +66,14 @@ def read_sources(
         name: read_triplets(folder / f"{name}.jsonl", cap=cap, seed=seed, missing_negative=missing_negative)
         for name, cap in sources.items()
     }
+
+
+def _triplet(row: Any) -> Triplet:
+    found = {"query": row["query"], "positive": row["positive"], "negative": row.get("negative") or ""}
+    wrong = [name for name, text in found.items() if not isinstance(text, str)]
+    if wrong or not found["query"].strip() or not found["positive"].strip():
+        raise ValueError("query, positive and negative must be texts, the first two not empty")
+    return found
 
 
 def _fill_random(without: list[Triplet], rows: list[Triplet], generator: random.Random) -> None:

@@ -30,7 +30,7 @@ class Recipe:
         similarity: "mean" or "sum" MaxSim while training.
         teacher_weight: of the distillation term; 0 trains on labels alone.
         query_length, document_length: tokens read while training, Meta Tokens not included.
-        bf16: autocast to bfloat16.
+        bf16: autocast to bfloat16, on processors that compute in it.
         attention: transformers' attention implementation.
         missing_negative: a pair without hard negative is left out ("drop") or given another pair's
             positive ("random"); either way it is reported.

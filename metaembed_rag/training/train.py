@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.multi_vector_encoder.trainer import MultiVectorEncoderTrainer
@@ -19,6 +21,7 @@ from transformers import AutoModel, TrainerCallback
 from metaembed_rag.embedding.backbone import resolve_backbone
 from metaembed_rag.embedding.build import add_adapter, build_encoder, save_adapter, trainable_parameters
 from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.errors import ModelError
 from metaembed_rag.training.data import read_sources
 from metaembed_rag.training.loss import MMRLoss
 from metaembed_rag.training.recipe import Recipe
@@ -27,6 +30,7 @@ from metaembed_rag.training.teacher import TokenTeacher
 logger = logging.getLogger(__name__)
 
 LOG_FILE = "metrics.jsonl"
+CHECKPOINT_FILE = "trainable.safetensors"
 
 
 def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> Path:
@@ -43,13 +47,13 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
 
     Raises:
         InputError: the data is missing or malformed.
-        ModelError: the backbone cannot be loaded.
+        ModelError: the backbone cannot be loaded, or the checkpoint is damaged or of another recipe.
     """
     output.mkdir(parents=True, exist_ok=True)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
-    trainer = MultiVectorEncoderTrainer(
+    trainer = _Trainer(
         model=encoder,
         args=_arguments(recipe, output),
         train_dataset={name: Dataset.from_list(rows) for name, rows in triplets.items()},
@@ -107,12 +111,12 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
         lr_scheduler_type="cosine",
-        bf16=recipe.bf16,
+        bf16=recipe.bf16 and _computes_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         max_length={"query": recipe.query_length, "document": recipe.document_length},
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.PROPORTIONAL,
-        logging_steps=10,
+        logging_steps=min(10, recipe.save_steps),
         save_steps=recipe.save_steps,
         save_total_limit=2,
         seed=recipe.seed,
@@ -120,6 +124,42 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
     )
+
+
+class _Trainer(MultiVectorEncoderTrainer):
+    """Checkpoints of what training moves: a few MB in full precision, beside the optimizer's own state."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.detach().contiguous() for name, value in trainable_parameters(self.model).items()}
+        save_file(weights, folder / CHECKPOINT_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        path = Path(resume_from_checkpoint) / CHECKPOINT_FILE
+        parameters = trainable_parameters(self.model)
+        try:
+            weights = load_file(path)
+            if weights.keys() != parameters.keys():
+                raise KeyError("other parameters than this recipe trains")
+            with torch.no_grad():
+                for name, value in parameters.items():
+                    value.copy_(weights[name])
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} cannot be resumed from ({error}); train into an empty folder, or with --fresh"
+            ) from error
+
+
+def _computes_bfloat16() -> bool:
+    """Whether bfloat16 is computed rather than emulated, which takes fifty times as long as float32."""
+    if torch.cuda.is_available():
+        return True
+    capability = torch.backends.cpu.get_cpu_capability()
+    computes = capability not in ("DEFAULT", "AVX2")
+    if not computes:
+        logger.warning("this processor (%s) has no bfloat16: training in float32", capability)
+    return computes
 
 
 class _JsonLog(TrainerCallback):

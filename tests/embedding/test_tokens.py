@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import MultiVectorEncoder
 
 from metaembed_rag.embedding.build import (
     add_adapter,
@@ -97,6 +98,16 @@ def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_t
     load_adapter(reloaded, CONFIG, tmp_path)
     # Weights are kept in half precision.
     np.testing.assert_allclose(encode(reloaded, TEXTS, "document"), before, atol=2e-3)
+
+
+def test_sentence_transformers_saves_and_loads_the_whole_model(encoder, tmp_path):
+    encoder.save_pretrained(str(tmp_path))
+    again = MultiVectorEncoder(str(tmp_path), trust_remote_code=True, device="cpu")
+    for task in ("query", "document"):
+        np.testing.assert_allclose(encode(again, TEXTS, task), encode(encoder, TEXTS, task), atol=1e-5)
+    np.testing.assert_allclose(
+        encode(again, TEXTS, "query", budget=2), encode(encoder, TEXTS, "query")[:, :2], atol=1e-5
+    )
 
 
 def test_every_meta_token_row_gets_gradient():
