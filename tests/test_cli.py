@@ -128,7 +128,7 @@ def test_version_and_module():
 def test_importing_the_package_loads_neither_torch_nor_an_engine():
     script = (
         "import sys, metaembed_rag\n"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'qdrant_edge', 'qdrant_client', 'rapidocr', 'PIL'}\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'qdrant_edge', 'qdrant_client', 'PIL'}\n"
         "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -162,10 +162,16 @@ class MetaEmbed:
 
     def windows(self, text: str) -> list[Window]:
         """The parts of ``text`` that the backbone reads one at a time; together they cover all of it."""
-        tokenizer = self.encoder.tokenizer
         with self._lock:
-            encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return cut_windows(text, encoding["offset_mapping"], self._capacity)
+            return self._windows(text, 0)
+
+    def _windows(self, text: str, start: int) -> list[Window]:
+        encoding = self.encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        parts = cut_windows(text, encoding["offset_mapping"], self._capacity)
+        if len(parts) == 1:
+            return [Window(text, (start, start + len(text)))]
+        # Each part is measured by itself: one that begins inside a word may take more tokens than it did there.
+        return [window for part in parts for window in self._windows(part.text, start + part.span[0])]
 
     @property
     def _capacity(self) -> int:

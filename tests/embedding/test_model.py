@@ -6,10 +6,13 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metaembed_rag import LADDER, Budget, MetaEmbed, Page
 from metaembed_rag.embedding import backbone
@@ -94,6 +97,17 @@ def test_long_texts_are_cut_with_a_warning_only_outside_windows(model):
         model.encode_documents([LONG], budget=1)
     for window in windows:
         assert len(model.windows(window.text)) == 1
+
+
+@given(text=st.text(st.sampled_from("abxyz019_-./\\é漢 \n"), min_size=1500, max_size=4000))
+@settings(max_examples=25, deadline=None)
+def test_no_window_is_longer_than_the_backbone_reads(model, text):
+    tokenizer = model.encoder.tokenizer
+    windows = model.windows(text)
+    assert all(len(tokenizer(window.text)["input_ids"]) <= model.config.window for window in windows)
+    assert all(window.text == text[slice(*window.span)] for window in windows)
+    assert (windows[0].span[0], windows[-1].span[1]) == (0, len(text))
+    assert all(later.span[0] <= earlier.span[1] for earlier, later in pairwise(windows)), "a gap between windows"
 
 
 @pytest.mark.parametrize(
