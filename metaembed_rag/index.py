@@ -179,8 +179,7 @@ class MetaEmbedIndex:
                 bar.finish()
         if result.skipped and not result:
             raise result.skipped[0] if len(result.skipped) == 1 else NothingIndexedError(result.skipped)
-        if result.added:
-            self._store.optimize()
+        self._store.settle()
         return result
 
     def add_texts(
@@ -228,8 +227,7 @@ class MetaEmbedIndex:
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
             self._add_text_chunk(chunk, result)
-        if result.added:
-            self._store.optimize()
+        self._store.settle()
         return result
 
     def delete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
@@ -243,11 +241,11 @@ class MetaEmbedIndex:
         """
         if (ids is None) == (source is None):
             raise InputError("delete needs either ids or source")
-        if source is not None:
-            return self._store.delete_source(source)
         if isinstance(ids, str):
             raise InputError("delete takes a list of ids, not a single one: wrap it in a list")
-        return self._store.delete_pages(list(cast("Sequence[str]", ids)))
+        gone = self._store.delete_pages(list(ids or ())) if source is None else self._store.delete_source(source)
+        self._store.settle()
+        return gone
 
     # -- reading ---------------------------------------------------------------------------------------
 

@@ -164,7 +164,17 @@ class EdgeEngine:
 
     @_wrapped
     def optimize(self) -> None:
+        before = self._segments()
         self._open.optimize()
+        if self._segments() != before:
+            # The engine keeps merged segments and the log they came from on disk until it is closed; in a process
+            # that runs for weeks they would fill it.
+            self._open.close()
+            self._shard = None
+            self._shard = self._load()
+
+    def _segments(self) -> frozenset[str]:
+        return frozenset(entry.name for entry in (self.folder / "segments").iterdir())
 
     def size_bytes(self) -> int | None:
         return sum(file.stat().st_blocks * 512 for file in self.folder.rglob("*") if file.is_file())

@@ -39,6 +39,8 @@ from metaembed_rag.store.schema import (
 _COMMIT_POINTS = 256
 #: Ids in one call: keeps messages small on a server.
 _IDS_AT_ONCE = 1000
+#: One part in so many of the points must have changed before the engine is asked to rewrite them.
+_SETTLE_SHARE = 4
 
 _VISIBLE = match("state", VISIBLE)
 _PAGES = match("kind", "page")
@@ -137,6 +139,7 @@ class Store:
         self.schema: Schema | None = None
         self._model: tuple[str, str] | None = None
         self._points: int | None = None
+        self._changed = 0
         if engine.exists():
             try:
                 self._open()
@@ -225,10 +228,11 @@ class Store:
         with self._writing():
             mine = match("source", source)
             with self._calling():
-                pages = {payload["id"] for _, payload in self._engine.scroll(_VISIBLE & mine, ["id"])}
+                pages = [payload["id"] for _, payload in self._engine.scroll(_VISIBLE & mine, ["id"])]
                 self._engine.delete(_RECORDS & mine)
                 self._engine.delete(_PAGES & mine)
-            return len(pages)
+            self._changed += len(pages)
+            return len(set(pages))
 
     def delete_pages(self, ids: Sequence[str]) -> int:
         """Delete pages by id; returns how many there were.
@@ -248,14 +252,21 @@ class Store:
             self._forget_pages(found)
             for chunk in _chunks(points):
                 self._engine.delete_ids(chunk)
+            self._changed += len(points)
             return sum(len(pages) for pages in found.values())
 
-    def optimize(self) -> None:
-        """Let the engine build graphs and reclaim the space of deleted points."""
+    def settle(self) -> None:
+        """Let the engine build graphs and reclaim space, once enough has changed since it last did.
+
+        It may rewrite all it holds. Waiting until a quarter has changed keeps that in proportion to what was written,
+        however small the writes; until then the newest points are scanned.
+        """
         self._check_open()
-        if self.exists:
-            with self._write_lock, self._calling():
-                self._engine.optimize()
+        with self._write_lock:
+            if self._changed and self._changed * _SETTLE_SHARE >= self.points:
+                with self._calling():
+                    self._engine.optimize()
+                self._changed = 0
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -435,6 +446,7 @@ class Store:
             for documents in _chunks(replaced):
                 mine = _PAGES & match("document", *documents)
                 self._engine.delete(Filter(must=(mine,), must_not=(Match("version", tuple(versions)),)))
+        self._changed += len(points)
 
     def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
         """Bring records in line with the pages about to be deleted."""
