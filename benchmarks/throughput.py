@@ -106,11 +106,8 @@ def _shuffled(folder: Path) -> list[str]:
 def _make_queries(index: MetaEmbedIndex, count: int) -> list[str]:
     """Eight words in a row from the middle of random pages: what somebody half remembers."""
     generator = random.Random(2)
-    texts = [
-        payload["text"]
-        for _, payload in index._store._engine.scroll(Filter(), ["text", "kind"])
-        if payload.get("kind") == "page" and len(payload["text"].split()) > 60
-    ]
+    payloads = (payload for _, payload in index._store._engine.scroll(Filter(), ["text"]))
+    texts = [text for payload in payloads if len((text := payload.get("text", "")).split()) > 60]
     queries = []
     for text in generator.sample(sorted(set(texts)), min(count, len(set(texts)))):
         words = text.split()

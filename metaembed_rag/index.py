@@ -24,6 +24,7 @@ from metaembed_rag.ingest import (
     text_id,
 )
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
+from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
 from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
 from metaembed_rag.store.engine import Scored
@@ -209,13 +210,12 @@ class MetaEmbedIndex:
         entries: dict[str, Page] = {}
         order: list[str] = []
         for text, name, meta in zip(texts, names, metas, strict=True):
-            if not isinstance(text, str):
-                raise InputError(f"add_texts takes texts, not {type(text).__name__}")
+            check_text("each of texts", text)
             values = dict(meta or {})
             canonical_json(values)
-            identifier = text_id(text, values) if name is None else name
-            if not isinstance(identifier, str) or not identifier:
-                raise InputError(f"an id must be a text that is not empty, not {identifier!r}")
+            identifier = text_id(text, values) if name is None else check_text("an id", name)
+            if not identifier:
+                raise InputError("an id must not be empty; leave ids out to have them made")
             if name is not None and identifier in entries:
                 raise InputError(f"the id {identifier!r} occurs twice")
             entries[identifier] = Page(
@@ -264,8 +264,8 @@ class MetaEmbedIndex:
             FilterError: the filter is malformed.
             InputError: the query is not a text or is empty, or top_k is below 1.
         """
-        if not isinstance(query, str) or not query.strip():
-            raise InputError(f"a query must be a text that is not empty, not {query!r}")
+        if not check_text("a query", query).strip():
+            raise InputError("a query must not be empty")
         if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
             raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
         wanted = resolve_budget(budget, self._groups)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.errors import InputError
 from metaembed_rag.pages import Page
+from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.store import WritePoint
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def canonical_json(value: Any) -> str:
         InputError: the value is not made of JSON values.
     """
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"metadata must be made of JSON values (text, numbers, lists, mappings): {error}") from error
+    return check_text("metadata", text)
 
 
 def digest(*parts: str | bytes) -> str:
@@ -96,11 +98,12 @@ def group_by_source(pages: Sequence[Page]) -> dict[str, list[Page]]:
     """Pages by document, in order of first appearance.
 
     Raises:
-        InputError: two pages of a document have the same number.
+        InputError: two pages of a document have the same number, or a text or source cannot be stored.
     """
     grouped: dict[str, list[Page]] = {}
     for page in pages:
-        grouped.setdefault(page.source, []).append(page)
+        check_text(f"the text of page {page.number}", page.text)
+        grouped.setdefault(check_text("a page's source", page.source), []).append(page)
     for source, members in grouped.items():
         if len({page.number for page in members}) != len(members):
             raise InputError(f"{source}: two pages have the same number")

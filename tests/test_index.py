@@ -165,6 +165,13 @@ def test_wrong_arguments_are_told(index):
     for call, error in [
         (lambda: index.search(""), InputError),
         (lambda: index.search(["x"]), InputError),
+        (lambda: index.search("\ud800"), InputError),
+        (lambda: index.add_texts(["\ud800"]), InputError),
+        (lambda: index.add_texts(["x"], ids=["\ud800"]), InputError),
+        (lambda: index.add_texts(["x"], ids=[""]), InputError),
+        (lambda: index.add_texts(["x"], metadatas=[{"a": "\ud800"}]), InputError),
+        (lambda: index.add(Page("a", 1, "\ud800")), InputError),
+        (lambda: index.add(Page("\ud800", 1, "x")), InputError),
         (lambda: index.search("x", top_k=0), InputError),
         (lambda: index.search("x", budget=99), BudgetError),
         (lambda: index.search("x", budget=(4, 5)), BudgetError),
@@ -179,6 +186,7 @@ def test_wrong_arguments_are_told(index):
     ]:
         with pytest.raises(error):
             call()
+    assert [hit.text for hit in index.search("x")] == ["x"]
 
 
 def test_an_index_survives_closing_and_a_closed_one_says_so(model, tmp_path):

@@ -18,6 +18,7 @@ from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
 from metaembed_rag.embedding.windows import Window, cut_windows
 from metaembed_rag.errors import BudgetError, InputError, ModelError
+from metaembed_rag.pages.clean import check_text
 from metaembed_rag.pages.page import Page
 from metaembed_rag.scoring import maxsim
 
@@ -242,18 +243,12 @@ def _fingerprint(folder: Path) -> str:
 def _texts(queries: Sequence[str], where: str) -> list[str]:
     if isinstance(queries, str):
         raise InputError(f"{where} takes a list of texts, not a single one: wrap it in a list")
-    texts = list(queries)
-    for text in texts:
-        if not isinstance(text, str):
-            raise InputError(f"{where} takes texts, not {type(text).__name__}")
-    return texts
+    return [check_text("a query", text) for text in queries]
 
 
 def _document_text(document: Document) -> str:
-    if isinstance(document, str):
-        return document
-    if isinstance(document, Page):
-        return document.text
+    if isinstance(document, (str, Page)):
+        return check_text("a document", document.text if isinstance(document, Page) else document)
     from PIL.Image import Image as PilImage
 
     if isinstance(document, PilImage):

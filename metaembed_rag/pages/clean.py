@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from metaembed_rag.errors import InputError
+
 #: Ligatures that fonts put into text layers; as letters, the words can be found.
 _LIGATURES = {
     "\ufb00": "ff",
@@ -36,3 +38,21 @@ def clean(text: str) -> str:
 def count_garbage(text: str) -> int:
     """How many characters of ``text`` are replacement, private-use or control characters."""
     return len(_GARBAGE.findall(text))
+
+
+def check_text(what: str, value: object) -> str:
+    """``value``, if it is text that can be stored.
+
+    Raises:
+        InputError: not a text, or half of a surrogate pair, which no encoding can hold.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be a text, not {type(value).__name__}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} is not valid Unicode: a lone surrogate at character {error.start}; "
+            "decode it anew, or replace it with text.encode('utf-8', 'replace').decode()"
+        ) from None
+    return value

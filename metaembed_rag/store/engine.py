@@ -58,7 +58,7 @@ class Engine(Protocol):
     Attributes:
         name: for people.
         concurrent: calls from several threads may overlap.
-        batch_bytes: raw vector bytes one ``upsert`` may carry.
+        batch_bytes: bytes of vectors and text one ``upsert`` may carry.
     """
 
     name: str

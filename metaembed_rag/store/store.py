@@ -207,17 +207,20 @@ class Store:
         with self._writing():
             pending: list[_Written] = []
             batch: list[Point] = []
+            size = 0
             for document in documents:
                 written = _Written(document, uuid.uuid4().hex)
                 pending.append(written)
                 for point in document.points:
-                    batch.append(self._point(written, point))
-                    if len(batch) * self._schema.bytes_per_point >= self._engine.batch_bytes:
+                    made = self._point(written, point)
+                    batch.append(made)
+                    size += self._schema.bytes_per_point + len(made.payload.get("text", ""))
+                    if size >= self._engine.batch_bytes:
                         self._upsert(batch)
-                        batch = []
+                        batch, size = [], 0
                 if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
                     self._commit(pending, batch)
-                    pending, batch = [], []
+                    pending, batch, size = [], [], 0
             self._commit(pending, batch)
 
     def delete_source(self, source: str) -> int:
@@ -298,10 +301,29 @@ class Store:
         while True:
             with self._calling():
                 found = self._engine.query(stages, condition, wanted)
-            best = _best_per_page(found)
-            if len(best) >= limit or len(found) < wanted:
-                return best[:limit]
+                best = _best_per_page(found)
+                if len(best) >= limit or len(found) < wanted:
+                    return self._with_texts(best[:limit])
             wanted *= 2
+
+    def _with_texts(self, found: Sequence[Scored]) -> list[Scored]:
+        """Fetch the text of pages that were found by a later window: the first one carries it."""
+        homes = {
+            scored.id: _window_id(scored.payload["document"], scored.payload["version"], scored.payload["id"], 0)
+            for scored in found
+            if "text" not in scored.payload
+        }
+        if not homes:
+            return list(found)
+        texts = self._engine.retrieve(list(set(homes.values())))
+        completed = []
+        for scored in found:
+            home = homes.get(scored.id)
+            if home is None:
+                completed.append(scored)
+            elif home in texts:  # else the page was replaced while this search ran, which a server allows
+                completed.append(Scored(scored.id, scored.score, {**scored.payload, "text": texts[home]["text"]}))
+        return completed
 
     def get(self, ids: Sequence[str]) -> list[Scored]:
         """Pages by id, in the order asked for; the first window of each, with a score of 0."""
@@ -406,7 +428,7 @@ class Store:
 
     def _point(self, written: _Written, point: WritePoint) -> Point:
         document = written.document
-        identifier = point_id("page", document.document, written.version, point.id, str(point.window))
+        identifier = _window_id(document.document, written.version, point.id, point.window)
         written.points.append(identifier)
         written.page_ids[point.id] = None
         payload = {
@@ -419,11 +441,13 @@ class Store:
             "page": point.page,
             "window": point.window,
             "span": list(point.span),
-            "text": point.text,
             "route": point.route,
             "metadata": dict(point.metadata),
             "flags": flags(point.metadata),
         }
+        if point.window == 0:
+            # Once a page: a long one has hundreds of windows.
+            payload["text"] = point.text
         return Point(identifier, self._schema.vectors(point.vectors), payload)
 
     def _upsert(self, points: Sequence[Point]) -> None:
@@ -482,6 +506,10 @@ class Store:
             for ids in _chunks(undo):
                 self._engine.delete_ids(ids)
             self._engine.set_payload({"dirty": False}, [INDEX_POINT])
+
+
+def _window_id(document: str, version: str, page: str, window: int) -> str:
+    return point_id("page", document, version, page, str(window))
 
 
 def _best_per_page(found: Sequence[Scored]) -> list[Scored]:

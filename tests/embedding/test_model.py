@@ -117,6 +117,8 @@ def test_no_window_is_longer_than_the_backbone_reads(model, seed):
     [
         lambda model: model.encode_queries("one"),
         lambda model: model.encode_queries([3]),
+        lambda model: model.encode_queries(["\ud800"]),
+        lambda model: model.encode_documents(["\ud800"]),
         lambda model: model.encode_documents("one"),
         lambda model: model.encode_documents([b"bytes"]),
         lambda model: model.encode_documents(Page("a", 1, "x")),

@@ -74,6 +74,18 @@ def test_one_result_a_page_although_pages_have_windows(store):
     assert find(store, limit=2) == found[:2]
 
 
+def test_a_page_s_text_is_kept_once_and_found_by_every_window(store):
+    entry = document("a", 2, windows=5)
+    store.write([entry])
+    texts = [payload for _, payload in store._engine.scroll(Filter()) if "text" in payload]
+    assert len(texts) == 2
+    for point in entry.points:
+        stages = build_stages(Plan(Budget(16, 64)), point.vectors[:16])
+        best = store.search(stages, Filter(), 1)[0].payload
+        assert (best["id"], best["window"], best["text"]) == (point.id, point.window, point.text)
+    assert [scored.payload["text"] for scored in store.get(["a/2", "a/1"])] == ["a 2 0", "a 1 0"]
+
+
 def test_replacing_leaves_nothing_of_the_old_version(store):
     store.write([document("a", 5, digest="old", seed=1), document("b")])
     store.write([document("a", 2, digest="new", seed=2)])
