@@ -23,6 +23,9 @@ _MARKER = "metaembed.json"
 #: Seconds before the second and third try of a call that may be repeated; every call here may, since ids
 #: and payloads are given by the caller.
 _BACKOFF = (0.2, 1.0)
+#: A REST body holds 32 MB and a gRPC message 64 MB by the server's defaults; a float of 4 bytes takes up to 21
+#: characters of JSON, so 4 MiB fit both.
+_SERVER_BATCH_BYTES = 4 << 20
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -62,20 +65,31 @@ class ClientEngine:
     def server(cls, url: str, collection: str, api_key: str | None, *, timeout: int = 60) -> ClientEngine:
         """A server or cluster.
 
+        gRPC is preferred; where only REST gets through, as behind many proxies, REST is used.
+
         Args:
-            url: ``http(s)://host:port`` of its REST interface; gRPC is used where it answers.
+            url: ``http(s)://host:port`` of its REST interface; gRPC is looked for at its default port, 6334.
             collection: name.
             api_key: never logged or shown.
             timeout: seconds a call.
 
         Raises:
-            StoreError: it does not answer.
+            StoreError: it does not answer, or refuses the key.
         """
-        client = QdrantClient(url=url, api_key=api_key, timeout=timeout, prefer_grpc=True)
-        # A REST body holds 32 MB, and a float takes about 12 characters of JSON where gRPC takes 4 bytes;
-        # gRPC's own limit is 64 MB by the server's default. 8 MiB of vectors fit both.
-        engine = cls(client, collection, name="server", concurrent=True, batch_bytes=2 << 20)
-        engine.exists()
+        try:
+            return cls._connect(url, collection, api_key, timeout, grpc=True)
+        except StoreError:
+            return cls._connect(url, collection, api_key, timeout, grpc=False)
+
+    @classmethod
+    def _connect(cls, url: str, collection: str, api_key: str | None, timeout: int, *, grpc: bool) -> ClientEngine:
+        client = QdrantClient(url=url, api_key=api_key, timeout=timeout, prefer_grpc=grpc, check_compatibility=False)
+        engine = cls(client, collection, name="server", concurrent=True, batch_bytes=_SERVER_BATCH_BYTES)
+        try:
+            engine.exists()
+        except BaseException:
+            client.close()
+            raise
         return engine
 
     @classmethod

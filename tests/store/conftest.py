@@ -1,9 +1,9 @@
-"""One fixture for every engine that runs without a server."""
+"""One fixture for every engine; the server is the loopback one."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import Schema
 from metaembed_rag.store.store import Store, WriteDocument, WritePoint
 
+from .loopback import Loopback, loopback
+
 DIM = 16
 SCHEMA = Schema(dim=DIM)
-ENGINES = ["edge", "local-memory", "local-path"]
-
-MakeStore = Callable[[], Store]
+ENGINES = ["edge", "local-memory", "local-path", "server"]
 
 
 def open_store(kind: str, folder: Any) -> Store:
@@ -34,8 +34,22 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(kind: str, tmp_path: Any) -> Iterator[Store]:
-    opened = open_store(kind, tmp_path)
+def server() -> Iterator[Loopback]:
+    with loopback() as running:
+        yield running
+
+
+def open_server(url: str, api_key: str | None = None) -> Store:
+    store = Store(open_engine(path=None, url=url, collection="c", api_key=api_key))
+    if not store.exists:
+        store.create(SCHEMA, model="fingerprint", model_name="test")
+    return store
+
+
+@pytest.fixture
+def store(kind: str, tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Store]:
+    server = kind == "server"
+    opened = open_server(request.getfixturevalue("server").url) if server else open_store(kind, tmp_path)
     yield opened
     opened.close()
 

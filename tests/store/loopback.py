@@ -1,0 +1,163 @@
+"""A server on this machine that speaks Qdrant's REST interface, answered by qdrant-client's own in-memory engine.
+
+No Qdrant server can be installed by pip, so this is as near as the tests come to one: every request crosses HTTP as
+JSON and is parsed by Qdrant's own models, so what the client sends must be what a server understands.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+Answer = Callable[[QdrantClient, str, dict[str, Any]], Any]
+
+
+def _upsert(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    return client.upsert(name, models.PointsList(**body).points)
+
+
+def _create(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    return client.create_collection(name, vectors_config=models.CreateCollection(**body).vectors)
+
+
+def _set_payload(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    wanted = models.SetPayload(**body)
+    return client.set_payload(name, wanted.payload, points=wanted.points)
+
+
+def _delete(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    kind = models.FilterSelector if "filter" in body else models.PointIdsList
+    return client.delete(name, kind(**body))
+
+
+def _retrieve(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    wanted = models.PointRequest(**body)
+    return client.retrieve(name, wanted.ids, with_payload=wanted.with_payload)
+
+
+def _scroll(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    wanted = models.ScrollRequest(**body)
+    points, offset = client.scroll(
+        name,
+        scroll_filter=wanted.filter,
+        limit=wanted.limit or 10,
+        offset=wanted.offset,
+        with_payload=wanted.with_payload,
+    )
+    return models.ScrollResult(points=points, next_page_offset=offset)
+
+
+def _count(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    wanted = models.CountRequest(**body)
+    return client.count(name, count_filter=wanted.filter)
+
+
+def _query(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    wanted = models.QueryRequest(**body)
+    return client.query_points(
+        name,
+        query=wanted.query,
+        using=wanted.using,
+        prefetch=wanted.prefetch,
+        query_filter=wanted.filter,
+        limit=wanted.limit or 10,
+        with_payload=wanted.with_payload,
+    )
+
+
+_ANSWERS: dict[tuple[str, str], Answer] = {
+    ("GET", "exists"): lambda client, name, _: models.CollectionExistence(exists=client.collection_exists(name)),
+    ("PUT", ""): _create,
+    ("PUT", "index"): lambda *_: models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED),
+    ("PUT", "points"): _upsert,
+    ("POST", "points"): _retrieve,
+    ("POST", "points/payload"): _set_payload,
+    ("POST", "points/delete"): _delete,
+    ("POST", "points/scroll"): _scroll,
+    ("POST", "points/count"): _count,
+    ("POST", "points/query"): _query,
+}
+
+
+class Loopback(ThreadingHTTPServer):
+    """See the module docstring.
+
+    Attributes:
+        api_key: refused with 401 unless it comes with every request; None asks for none.
+        failures: statuses of the next requests, before anything is answered again.
+        requests: method and path of each request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.api_key: str | None = None
+        self.failures: list[int] = []
+        self.requests: list[str] = []
+        self.client = QdrantClient(":memory:")
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Loopback
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        path = self.path.split("?")[0].strip("/")
+        with self.server.lock:
+            self.server.requests.append(f"{self.command} {path}")
+            if self.server.api_key is not None and self.headers.get("api-key") != self.server.api_key:
+                return self._send(401, {"status": {"error": "Must provide an API key"}})
+            if self.server.failures:
+                return self._send(self.server.failures.pop(0), {"status": {"error": "not now"}})
+            _, name, *rest = path.split("/")
+            try:
+                result = _ANSWERS[self.command, "/".join(rest)](self.server.client, name, body)
+            except (KeyError, ValueError) as error:
+                return self._send(400, {"status": {"error": repr(error)}})
+        return self._send(200, {"result": _plain(result), "status": "ok", "time": 0.0})
+
+    do_GET = do_PUT = do_POST = _answer
+
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+def _plain(result: Any) -> Any:
+    if isinstance(result, list):
+        return [_plain(item) for item in result]
+    return result.model_dump(mode="json") if hasattr(result, "model_dump") else result
+
+
+@contextmanager
+def loopback() -> Iterator[Loopback]:
+    """A server that runs until the block ends."""
+    server = Loopback()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,111 @@
+"""What only a server brings: keys, transient failures, several clients, and batches that fit a request."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from metaembed_rag.budget import Budget
+from metaembed_rag.errors import IndexMismatchError, StoreError
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store import client as module
+from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.open import open_engine
+
+from .conftest import document, open_server, rows
+
+KEY = "a-key-that-nobody-may-see"
+
+
+def find(store, limit=10):
+    return [s.payload["id"] for s in store.search(build_stages(Plan(Budget(4, 8)), rows(1, 16)), Filter(), limit)]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(module, "_BACKOFF", (0.0, 0.0))
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+def test_the_key_is_sent_and_never_shown(server, caplog, monkeypatch):
+    server.api_key = KEY
+    caplog.set_level(logging.DEBUG)
+    store = open_server(server.url, KEY)
+    store.write([document("a")])
+    assert find(store) == ["a/1"]
+    assert KEY not in repr(store._engine)
+    store.close()
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    open_server(server.url).close()
+    with pytest.raises(StoreError) as caught:
+        open_server(server.url, "wrong")
+    assert "401" in str(caught.value)
+    assert KEY not in caplog.text + str(caught.value)
+    assert "wrong" not in str(caught.value)
+
+
+def test_transient_failures_are_tried_again_and_lasting_ones_told(server):
+    store = open_server(server.url)
+    server.failures = [503, 429]
+    store.write([document("a")])
+    assert find(store) == ["a/1"]
+    server.failures = [503] * 3
+    with pytest.raises(StoreError, match="HTTP status 503"):
+        find(store)
+    assert server.failures == []
+    before = len(server.requests)
+    server.failures = [403]
+    with pytest.raises(StoreError, match="HTTP status 403"):
+        find(store)
+    assert len(server.requests) == before + 1, "what will not get better is not tried again"
+    store.close()
+
+
+def test_a_failed_write_is_undone_when_the_server_answers_again(server):
+    store = open_server(server.url)
+    store.write([document("a", 2, seed=1)])
+
+    def points():
+        yield from document("a", 2, seed=2).points
+        server.failures = [500] * 3
+
+    broken = document("a")
+    broken = type(broken)(broken.document, broken.source, broken.digest, points())
+    with pytest.raises(StoreError):
+        store.write([broken])
+    assert [s.payload["text"] for s in store.get(["a/1", "a/2"])] == ["a 1 1", "a 2 1"]
+    assert store._engine.count(Filter()) == 2 + 1 + 1
+    store.close()
+
+
+def test_clients_share_a_collection(server):
+    one, two = open_server(server.url), open_server(server.url)
+    one.write([document("a")])
+    two.write([document("b")])
+    assert sorted(find(one)) == sorted(find(two)) == ["a/1", "b/1"]
+    assert two.delete_source("a") == 1
+    assert find(one) == ["b/1"]
+    assert one.info()["pages"] == 1
+    one.close()
+    two.close()
+
+
+def test_batches_stay_within_a_request(server, monkeypatch):
+    monkeypatch.setattr(module, "_SERVER_BATCH_BYTES", 5 * 93 * 16 * 4)
+    store = open_server(server.url)
+    store.write([document("a", 40)])
+    assert sum(request == "PUT collections/c/points" for request in server.requests) >= 8
+    assert len(find(store, 50)) == 40
+    store.close()
+
+
+def test_a_collection_of_something_else_is_refused(server):
+    server.client.create_collection("c", {})
+    with pytest.raises(IndexMismatchError, match="schema version"):
+        open_server(server.url)
+
+
+def test_nobody_there():
+    with pytest.raises(StoreError, match="Qdrant failed"):
+        open_engine(path=None, url="http://127.0.0.1:1", collection="c")
