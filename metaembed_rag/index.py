@@ -27,11 +27,12 @@ from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documen
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
 from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import GROUPS, Schema
-from metaembed_rag.store.store import Store, WriteDocument
+from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metaembed_rag.errors import InputError
 from metaembed_rag.pages import Page
 from metaembed_rag.pages.clean import check_text
-from metaembed_rag.store.store import WritePoint
+from metaembed_rag.store.documents import WritePoint
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed

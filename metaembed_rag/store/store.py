@@ -4,12 +4,18 @@ A document is a set of page points and one record point. Writing version v of a 
 
 1. its points are written with ``state = pending``: no search sees them;
 2. its record is written, naming v: one point, so this is the moment of commit on every engine;
-3. its points become ``visible``, and
-4. points of other versions are deleted (3 and 4 under one lock, so readers in this process see either).
+3. its points become ``visible``, in one call;
+4. points of other versions are deleted, and
+5. the record is marked complete (3 to 5 under one lock, so readers in this process see one version).
 
-A process killed before 2 leaves pending points that no record names: they are deleted. Killed after 2, the
-rest is done again. Both happen when the index is next opened, if its ``dirty`` mark says a writer did not
-finish; a clean index opens without a scan. Deleting removes records first, so it completes the same way.
+An embedded engine belongs to one process. Killed before 2, it leaves pending points that no record names: they are
+deleted. Killed after 2, the rest is done again. Both happen when the index is next opened, if its ``dirty`` mark says a
+writer did not finish; a clean index opens without a scan. Deleting removes records first, so it completes the same way.
+
+A server has many clients, and a pending point may be another one's work in progress. So a client undoes only what it
+wrote itself; what a killed one left stays invisible until its document is added again, which does not count as
+unchanged before its record is complete. Between 3 and 4 other clients may find pages of both versions, each page once.
+One client at a time may write a document.
 """
 
 from __future__ import annotations
@@ -18,11 +24,11 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from metaembed_rag.errors import IndexClosedError, IndexMismatchError
-from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
+from metaembed_rag.store.documents import Known, WriteDocument, Written, window_id
+from metaembed_rag.store.engine import Engine, Point, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
 from metaembed_rag.store.schema import (
     INDEX_POINT,
@@ -30,8 +36,6 @@ from metaembed_rag.store.schema import (
     SCHEMA_VERSION,
     VISIBLE,
     Schema,
-    flags,
-    point_id,
     record_id,
 )
 
@@ -45,82 +49,6 @@ _SETTLE_SHARE = 4
 _VISIBLE = match("state", VISIBLE)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
-
-
-@dataclass(frozen=True, slots=True)
-class WritePoint:
-    """One window of a page, embedded.
-
-    Attributes:
-        id: the page's id.
-        page: its number, from 1.
-        window: the window's number within the page, from 0.
-        span: characters of ``text`` that the window covers.
-        vectors: float32 ``[document tokens, dim]``.
-        text: the text of the whole page.
-        route: how the text was obtained.
-        metadata: JSON values.
-    """
-
-    id: str
-    page: int
-    window: int
-    span: tuple[int, int]
-    vectors: FloatArray
-    text: str
-    route: str
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WriteDocument:
-    """A document to be written.
-
-    Attributes:
-        document: its key: writing the same key again replaces it.
-        source: what its hits name.
-        digest: of its content, for ``Store.digests``.
-        points: its windows; may be a generator, so that a large document never lies in memory whole.
-    """
-
-    document: str
-    source: str
-    digest: str
-    points: Iterable[WritePoint]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store knows of a document: the digest it was written with, and its page ids in order."""
-
-    digest: str
-    version: str
-    page_ids: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Written:
-    """A document whose points are in the engine but not committed."""
-
-    document: WriteDocument
-    version: str
-    points: list[str] = field(default_factory=list)
-    page_ids: dict[str, None] = field(default_factory=dict)
-
-    def record(self) -> Point:
-        return Point(
-            record_id(self.document.document),
-            {},
-            {
-                "kind": "document",
-                "document": self.document.document,
-                "source": self.document.source,
-                "version": self.version,
-                "digest": self.document.digest,
-                "points": len(self.points),
-                "page_ids": list(self.page_ids),
-            },
-        )
 
 
 class Store:
@@ -204,15 +132,14 @@ class Store:
         Small documents are committed in groups. An error, from the engine or from a document's generator,
         leaves the documents that were not committed invisible and removes their points.
         """
-        with self._writing():
-            pending: list[_Written] = []
+        with self._writing() as pending:
             batch: list[Point] = []
             size = 0
             for document in documents:
-                written = _Written(document, uuid.uuid4().hex)
+                written = Written(document, uuid.uuid4().hex)
                 pending.append(written)
                 for point in document.points:
-                    made = self._point(written, point)
+                    made = written.make_point(point, self._schema)
                     batch.append(made)
                     size += self._schema.bytes_per_point + len(made.payload.get("text", ""))
                     if size >= self._engine.batch_bytes:
@@ -220,8 +147,10 @@ class Store:
                         batch, size = [], 0
                 if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
                     self._commit(pending, batch)
-                    pending, batch, size = [], [], 0
+                    pending.clear()
+                    batch, size = [], 0
             self._commit(pending, batch)
+            pending.clear()
 
     def delete_source(self, source: str) -> int:
         """Delete every document of a source; returns the pages deleted."""
@@ -283,6 +212,8 @@ class Store:
             with self._calling():
                 records = self._engine.retrieve([record_id(document) for document in chunk])
             for record in records.values():
+                if not record["complete"]:
+                    continue
                 known[record["document"]] = Known(record["digest"], record["version"], tuple(record["page_ids"]))
         return known
 
@@ -309,7 +240,7 @@ class Store:
     def _with_texts(self, found: Sequence[Scored]) -> list[Scored]:
         """Fetch the text of pages that were found by a later window: the first one carries it."""
         homes = {
-            scored.id: _window_id(scored.payload["document"], scored.payload["version"], scored.payload["id"], 0)
+            scored.id: window_id(scored.payload["document"], scored.payload["version"], scored.payload["id"], 0)
             for scored in found
             if "text" not in scored.payload
         }
@@ -408,68 +339,46 @@ class Store:
                 yield
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Mark the index dirty while documents are in between; clean up at once if something fails."""
+    def _writing(self) -> Iterator[list[Written]]:
+        """Give a list for documents in between; if something fails, they are undone at once."""
         self._check_open()
         with self._write_lock:
+            pending: list[Written] = []
             self._mark(dirty=True)
             try:
-                yield
+                yield pending
             except BaseException:
-                self._recover()
+                self._recover([entry.version for entry in pending] if self._engine.concurrent else None)
                 raise
             finally:
                 self._points = None
             self._mark(dirty=False)
 
     def _mark(self, *, dirty: bool) -> None:
-        with self._calling():
-            self._engine.set_payload({"dirty": dirty}, [INDEX_POINT])
-
-    def _point(self, written: _Written, point: WritePoint) -> Point:
-        document = written.document
-        identifier = _window_id(document.document, written.version, point.id, point.window)
-        written.points.append(identifier)
-        written.page_ids[point.id] = None
-        payload = {
-            "kind": "page",
-            "state": PENDING,
-            "document": document.document,
-            "version": written.version,
-            "source": document.source,
-            "id": point.id,
-            "page": point.page,
-            "window": point.window,
-            "span": list(point.span),
-            "route": point.route,
-            "metadata": dict(point.metadata),
-            "flags": flags(point.metadata),
-        }
-        if point.window == 0:
-            # Once a page: a long one has hundreds of windows.
-            payload["text"] = point.text
-        return Point(identifier, self._schema.vectors(point.vectors), payload)
+        if not self._engine.concurrent:
+            with self._calling():
+                self._engine.set_payload({"dirty": dirty}, [INDEX_POINT])
 
     def _upsert(self, points: Sequence[Point]) -> None:
         if points:
             with self._calling():
                 self._engine.upsert(points)
 
-    def _commit(self, pending: Sequence[_Written], batch: Sequence[Point]) -> None:
+    def _commit(self, pending: Sequence[Written], batch: Sequence[Point]) -> None:
         if not pending:
             return
         self._upsert(batch)
-        replaced = list(self.digests([entry.document.document for entry in pending]))
         for chunk in _chunks(pending):
-            self._upsert([entry.record() for entry in chunk])
+            self._upsert([entry.make_record() for entry in chunk])
         points = [identifier for entry in pending for identifier in entry.points]
-        versions = [entry.version for entry in pending]
+        versions = tuple(entry.version for entry in pending)
         with self._calling():
             # In one call, however many points: a reader on a server must not see the first half of a book.
             self._engine.set_payload({"state": VISIBLE}, points)
-            for documents in _chunks(replaced):
+            for documents in _chunks([entry.document.document for entry in pending]):
                 mine = _PAGES & match("document", *documents)
-                self._engine.delete(Filter(must=(mine,), must_not=(Match("version", tuple(versions)),)))
+                self._engine.delete(Filter(must=(mine,), must_not=(Match("version", versions),)))
+                self._engine.set_payload({"complete": True}, [record_id(document) for document in documents])
         self._changed += len(points)
 
     def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
@@ -486,18 +395,31 @@ class Store:
         for ids in _chunks(gone):
             self._engine.delete_ids(ids)
 
-    def _recover(self) -> None:
-        """Finish or undo what a writer left: see the module docstring."""
+    def _recover(self, versions: Sequence[str] | None = None) -> None:
+        """Finish or undo what a writer left: see the module docstring.
+
+        Args:
+            versions: touch these only; None touches everything.
+        """
+        if versions is not None and not versions:
+            return
+        scope = _PAGES if versions is None else _PAGES & match("version", *versions)
         with self._calling():
-            records = {
-                payload["document"]: (payload["version"], frozenset(payload["page_ids"]))
-                for _, payload in self._engine.scroll(_RECORDS, ["document", "version", "page_ids"])
-            }
+            left = list(self._engine.scroll(scope, ["document", "version", "id", "state"]))
+            records: dict[str, Mapping[str, Any]] = {}
+            for chunk in _chunks(sorted({payload["document"] for _, payload in left})):
+                found = self._engine.retrieve([record_id(document) for document in chunk])
+                records.update((record["document"], record) for record in found.values())
+            pages = {document: frozenset(record["page_ids"]) for document, record in records.items()}
             finish: list[str] = []
             undo: list[str] = []
-            for identifier, payload in self._engine.scroll(_PAGES, ["document", "version", "id", "state"]):
-                version, pages = records.get(payload["document"], ("", frozenset()))
-                if payload["version"] != version or payload["id"] not in pages:
+            for identifier, payload in left:
+                document = payload["document"]
+                if (
+                    document not in records
+                    or payload["version"] != records[document]["version"]
+                    or payload["id"] not in pages[document]
+                ):
                     undo.append(identifier)
                 elif payload["state"] == PENDING:
                     finish.append(identifier)
@@ -505,11 +427,14 @@ class Store:
                 self._engine.set_payload({"state": VISIBLE}, ids)
             for ids in _chunks(undo):
                 self._engine.delete_ids(ids)
-            self._engine.set_payload({"dirty": False}, [INDEX_POINT])
-
-
-def _window_id(document: str, version: str, page: str, window: int) -> str:
-    return point_id("page", document, version, page, str(window))
+            mine = [
+                record_id(document)
+                for document, record in records.items()
+                if not record["complete"] and (versions is None or record["version"] in versions)
+            ]
+            for ids in _chunks(mine):
+                self._engine.set_payload({"complete": True}, ids)
+        self._mark(dirty=False)
 
 
 def _best_per_page(found: Sequence[Scored]) -> list[Scored]:

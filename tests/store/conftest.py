@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metaembed_rag.store.documents import WriteDocument, WritePoint
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import Schema
-from metaembed_rag.store.store import Store, WriteDocument, WritePoint
+from metaembed_rag.store.store import Store
 
 from .loopback import Loopback, loopback
 

@@ -79,6 +79,51 @@ def test_a_failed_write_is_undone_when_the_server_answers_again(server):
     store.close()
 
 
+class Killed(BaseException):
+    """What ends a process without a chance to clean up."""
+
+
+def test_what_a_killed_client_left_is_invisible_and_done_anew(server, monkeypatch):
+    one, two = open_server(server.url), open_server(server.url)
+    one.write([document("a", 2, seed=1)])
+
+    def die(*_):
+        raise Killed
+
+    monkeypatch.setattr(one._engine, "set_payload", die)
+    monkeypatch.setattr(one, "_recover", lambda *_: None)
+    with pytest.raises(Killed):
+        one.write([document("a", 3, seed=2), document("b")])
+    assert [s.payload["text"] for s in two.get(["a/1", "a/2", "a/3", "b/1"])] == ["a 1 1", "a 2 1"]
+    assert two.digests(["a", "b"]) == {}, "an unfinished document must not count as unchanged"
+    two.write([document("a", 3, seed=2), document("b")])
+    assert [s.payload["text"] for s in two.get(["a/1", "a/2", "a/3", "b/1"])] == ["a 1 2", "a 2 2", "a 3 2", "b 1 0"]
+    assert set(two.digests(["a", "b"])) == {"a", "b"}
+    assert two._engine.count(Filter()) == 4 + 2 + 1, "leftovers"
+
+
+def test_a_failing_client_leaves_another_one_s_work_alone(server, monkeypatch):
+    monkeypatch.setattr(module, "_SERVER_BATCH_BYTES", 1)
+    one, two = open_server(server.url), open_server(server.url)
+
+    def failing():
+        yield from document("b", 2).points
+        raise RuntimeError("the reader died")
+
+    def points():
+        for number, point in enumerate(document("a", 6).points):
+            if number == 3:
+                broken = document("b")
+                with pytest.raises(RuntimeError, match="died"):
+                    two.write([type(broken)("b", "b", "d", failing())])
+            yield point
+
+    whole = document("a")
+    one.write([type(whole)("a", "a", "d", points())])
+    assert sorted(find(two)) == [f"a/{n}" for n in range(1, 7)]
+    assert two._engine.count(Filter()) == 6 + 1 + 1
+
+
 def test_clients_share_a_collection(server):
     one, two = open_server(server.url), open_server(server.url)
     one.write([document("a")])

@@ -1,0 +1,129 @@
+"""Documents on their way into the store, and what the store knows of those it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metaembed_rag.store.engine import FloatArray, Point
+from metaembed_rag.store.schema import PENDING, Schema, flags, point_id, record_id
+
+
+@dataclass(frozen=True, slots=True)
+class WritePoint:
+    """One window of a page, embedded.
+
+    Attributes:
+        id: the page's id.
+        page: its number, from 1.
+        window: the window's number within the page, from 0.
+        span: characters of ``text`` that the window covers.
+        vectors: float32 ``[document tokens, dim]``.
+        text: the text of the whole page.
+        route: how the text was obtained.
+        metadata: JSON values.
+    """
+
+    id: str
+    page: int
+    window: int
+    span: tuple[int, int]
+    vectors: FloatArray
+    text: str
+    route: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDocument:
+    """A document to be written.
+
+    Attributes:
+        document: its key: writing the same key again replaces it.
+        source: what its hits name.
+        digest: of its content, for ``Store.digests``.
+        points: its windows; may be a generator, so that a large document never lies in memory whole.
+    """
+
+    document: str
+    source: str
+    digest: str
+    points: Iterable[WritePoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of a document: the digest it was written with, and its page ids in order."""
+
+    digest: str
+    version: str
+    page_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Written:
+    """A document whose points are on their way into the engine.
+
+    Attributes:
+        document: what is written.
+        version: of this writing of it, unique.
+        points: engine ids of the points made so far.
+        page_ids: ids of its pages so far, in order.
+    """
+
+    document: WriteDocument
+    version: str
+    points: list[str] = field(default_factory=list)
+    page_ids: dict[str, None] = field(default_factory=dict)
+
+    def make_point(self, point: WritePoint, schema: Schema) -> Point:
+        """The engine's point for a window, not visible yet.
+
+        Raises:
+            InputError: its vectors do not fit the schema.
+        """
+        identifier = window_id(self.document.document, self.version, point.id, point.window)
+        payload: dict[str, Any] = {
+            "kind": "page",
+            "state": PENDING,
+            "document": self.document.document,
+            "version": self.version,
+            "source": self.document.source,
+            "id": point.id,
+            "page": point.page,
+            "window": point.window,
+            "span": list(point.span),
+            "route": point.route,
+            "metadata": dict(point.metadata),
+            "flags": flags(point.metadata),
+        }
+        if point.window == 0:
+            # Once a page: a long one has hundreds of windows.
+            payload["text"] = point.text
+        made = Point(identifier, schema.vectors(point.vectors), payload)
+        self.points.append(identifier)
+        self.page_ids[point.id] = None
+        return made
+
+    def make_record(self) -> Point:
+        """The document's record, which makes this version the valid one."""
+        return Point(
+            record_id(self.document.document),
+            {},
+            {
+                "kind": "document",
+                "document": self.document.document,
+                "source": self.document.source,
+                "version": self.version,
+                "digest": self.document.digest,
+                "points": len(self.points),
+                "page_ids": list(self.page_ids),
+                "complete": False,
+            },
+        )
+
+
+def window_id(document: str, version: str, page: str, window: int) -> str:
+    """The engine's id of one window of a page of a version of a document."""
+    return point_id("page", document, version, page, str(window))
