@@ -280,7 +280,8 @@ class MetaEmbedIndex:
 
     def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
         """The stages that a search at this budget would run on the index as it is now."""
-        return make_plan(resolve_budget(budget, self._groups), points=self._store.points, top_k=top_k)
+        groups = self._groups
+        return make_plan(resolve_budget(budget, groups), points=self._store.points, top_k=top_k, groups=groups)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""

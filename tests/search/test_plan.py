@@ -30,6 +30,21 @@ def test_more_results_ask_for_more_candidates():
     assert many > few
 
 
+def test_wide_budgets_are_narrowed_in_between_where_that_vector_is_stored():
+    wide = make_plan(Budget(16, 64), points=20_000, top_k=10)
+    assert wide.prefetch is not None
+    assert wide.narrow is not None
+    assert wide.prefetch > wide.narrow
+    assert make_plan(Budget(16, 64), points=20_000, top_k=10, groups=(1, 4, 64)).narrow is None
+    assert make_plan(Budget(16, 8), points=20_000, top_k=10).narrow is None
+    stages = build_stages(wide, np.zeros((16, 2), dtype=np.float32))
+    assert [(stage.vector, len(np.atleast_2d(stage.query))) for stage in stages] == [
+        ("meta_1", 1),
+        ("meta_8", 4),
+        ("meta_64", 16),
+    ]
+
+
 def test_stages_send_prefixes():
     rows = np.arange(32, dtype=np.float32).reshape(16, 2)
     first, last = build_stages(Plan(Budget(4, 8), prefetch=100), rows)

@@ -52,9 +52,9 @@ def test_scores_are_maxsim_of_the_prefixes(store, budget):
 def test_prefetching_everything_equals_the_exact_scan(store):
     store.write(document(f"d{n}", seed=n) for n in range(40))
     budget = Budget(16, 64)
-    staged = find(store, budget, plan=Plan(budget, prefetch=40))
     exact = find(store, budget)
-    assert ids(staged) == ids(exact)
+    staged = find(store, budget, plan=Plan(budget, prefetch=40))
+    assert ids(find(store, budget, plan=Plan(budget, prefetch=40, narrow=40))) == ids(staged) == ids(exact)
     np.testing.assert_allclose([s.score for s in staged], [s.score for s in exact], atol=1e-5)
 
 
