@@ -24,7 +24,7 @@ def test_a_larger_index_prefetches_by_the_first_token_and_then_through_the_graph
 
 
 def test_more_results_ask_for_more_candidates():
-    few, many = (make_plan(Budget(16, 64), points=20_000, top_k=k).prefetch for k in (10, 500))
+    few, many = (make_plan(Budget(16, 64), points=50_000, top_k=k).prefetch for k in (10, 500))
     assert few is not None
     assert many is not None
     assert many > few
