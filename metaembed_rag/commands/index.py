@@ -1,0 +1,41 @@
+"""metaembed index: index documents; what is in the index unchanged costs nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from metaembed_rag.commands.options import CollectionOption, IndexOption, JsonOption, ModelOption, UrlOption, print_json
+
+
+def index(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders: PDF, pictures, text, Markdown.")],
+    index: IndexOption = None,
+    url: UrlOption = None,
+    collection: CollectionOption = "metaembed",
+    model: ModelOption = "mini",
+    ocr: Annotated[str, typer.Option("--ocr", help="auto, never or always.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Index documents; what is in the index unchanged costs nothing."""
+    from metaembed_rag.index import MetaEmbedIndex
+    from metaembed_rag.pages import OcrMode
+
+    with MetaEmbedIndex(index, url=url, collection=collection, model=model) as opened:
+        result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False)
+        info = opened.info()
+    if as_json:
+        print_json(
+            {
+                "ids": list(result),
+                "added": result.added,
+                "unchanged": result.unchanged,
+                "skipped": [{"path": error.path, "reason": error.reason} for error in result.skipped],
+                "info": info,
+            }
+        )
+        return
+    from metaembed_rag.tables import added_summary
+
+    added_summary(result, info)

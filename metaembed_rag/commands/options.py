@@ -1,0 +1,26 @@
+"""Options that several commands share, and how results are printed for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+IndexOption = Annotated[
+    str | None,
+    typer.Option("--index", help="Folder of the index [default: $METAEMBED_INDEX or ./.metaembed]."),
+]
+UrlOption = Annotated[str | None, typer.Option("--url", help="A Qdrant server instead of a folder.")]
+CollectionOption = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Packaged model, model folder or hub id.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+BudgetOption = Annotated[
+    str, typer.Option("--budget", help="Meta Tokens: 4, 4,64 or full (1, 2, 4, 8, 16 are the ladder).")
+]
+TopKOption = Annotated[int, typer.Option("--top-k", min=1, help="Results at most.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

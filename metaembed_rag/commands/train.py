@@ -1,0 +1,25 @@
+"""metaembed train: train Meta Tokens after a recipe (pip install "metaembed-rag[train]")."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a packaged one (mini).")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of the recipe's JSONL sources.")],
+    output: Annotated[Path, typer.Option("--output", help="Checkpoints, log and model go here.")],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not resume from a checkpoint.")] = False,
+) -> None:
+    """Train Meta Tokens after a recipe (pip install "metaembed-rag[train]")."""
+    from metaembed_rag.training.recipe import Recipe, find_recipe
+
+    logging.getLogger("metaembed_rag").setLevel(logging.INFO)
+    content = Recipe.load(find_recipe(recipe))
+    from metaembed_rag.training.train import train as run
+
+    typer.echo(str(run(content, data, output, resume=not fresh)))
