@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | demo | train."""
+"""The command line: metaembed index | search | info | delete | demo | doctor | train."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
+from metaembed_rag.commands.doctor import doctor
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
 from metaembed_rag.commands.search import search
@@ -28,6 +29,7 @@ app.command()(search)
 app.command()(info)
 app.command()(delete)
 app.command()(demo)
+app.command()(doctor)
 app.command()(train)
 
 

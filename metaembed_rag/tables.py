@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from metaembed_rag.hit import Added, Hit
+
+if TYPE_CHECKING:
+    from metaembed_rag.doctor import Finding
 
 #: Characters of a passage shown in a table.
 SNIPPET = 160
@@ -47,6 +50,29 @@ def info_table(info: Mapping[str, Any], console: Console | None = None) -> None:
         shown = size(value) if key == "bytes" else value
         table.add_row(Text(key.replace("_", " ")), Text(str(shown)))
     (console or Console()).print(table)
+
+
+_SIGNS = {"ok": ("✓", "green"), "optional": ("–", "dim"), "warning": ("!", "yellow"), "broken": ("✗", "bold red")}
+
+
+def print_finding(finding: Finding, console: Console) -> None:
+    """One finding of the doctor, and below it what to do."""
+    sign, style = _SIGNS[finding.status]
+    line = Text.assemble((sign, style), " ", (f"{finding.name:<33}", "bold"), " ", finding.detail)
+    console.print(line, soft_wrap=True)
+    if finding.fix:
+        console.print(Text(f"  {'':<33} {finding.fix}", style="cyan"), soft_wrap=True)
+
+
+def findings_summary(findings: Sequence[Finding], console: Console) -> None:
+    """How many findings need doing something about."""
+    broken = sum(finding.status == "broken" for finding in findings)
+    warnings = sum(finding.status == "warning" for finding in findings)
+    if broken:
+        console.print(Text(f"{broken} of {len(findings)} checks are broken: see ✗ above", style="bold red"))
+    else:
+        more = f", {warnings} to look at (!)" if warnings else ""
+        console.print(Text(f"everything essential works{more}", style="bold green"))
 
 
 def snippet(text: str, length: int = SNIPPET) -> str:

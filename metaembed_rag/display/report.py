@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -59,3 +60,30 @@ def write_report(html: str, path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise InputError(f"the report cannot be written to {target} ({error.strerror}); name another file") from error
     return target
+
+
+def show_report(html: str, path: str | os.PathLike[str] | None = None, *, browser: bool = True) -> str:
+    """Write a report and, where wanted, open it in the browser.
+
+    Args:
+        html: the report.
+        path: the file; None is one in the folder for temporary files that only its owner may read.
+        browser: open it.
+
+    Returns:
+        what was done, in a line for people.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if path is None:
+        handle, name = tempfile.mkstemp(prefix="metaembed-", suffix=".html")
+        os.close(handle)
+        path = name
+    target = write_report(html, path)
+    if browser:
+        import webbrowser
+
+        if not webbrowser.open(target.resolve().as_uri()):
+            return f"no browser could be opened; the report is {target}"
+    return f"report: {target}"
