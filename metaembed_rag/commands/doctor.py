@@ -37,4 +37,3 @@ def doctor(
         findings_summary(findings, console)
     if is_broken(findings):
         raise typer.Exit(1)
-

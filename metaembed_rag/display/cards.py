@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaembed_rag.display.thumbnail import data_uri, thumbnail
-from metaembed_rag.display.words import excerpt, mark_words
+from metaembed_rag.display.words import EXCERPT, excerpt, mark_words
 from metaembed_rag.errors import MetaEmbedError
 
 if TYPE_CHECKING:
@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 #: Width of a page picture on a card, in CSS pixels, and how much finer it is for sharp screens.
 PICTURE_WIDTH = 150
 PICTURE_DENSITY = 2
+#: Drawn finer than shown, then scaled down: thin strokes stay whole.
+_DPI = 120
 
-#: Cards that a notebook shows with pictures; a report shows all.
 _ROUTES = {"layer": "text layer", "ocr": "read by OCR", "text": "plain text"}
-_CARD = (
-    "display:flex;gap:16px;align-items:flex-start;padding:12px 14px;margin:8px 0;max-width:860px;text-align:left;"
-    "border:1px solid rgba(128,128,128,.35);border-radius:8px;line-height:1.45;font-size:14px;"
-    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif"
+FONT = (
+    "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif;font-size:14px;line-height:1.45"
 )
-_MUTED = "font-size:12.5px;opacity:.75"
+_CARD = (
+    f"{FONT};display:flex;gap:16px;align-items:flex-start;padding:12px 14px;margin:8px 0;max-width:860px;"
+    "text-align:left;border:1px solid rgba(128,128,128,.35);border-radius:8px"
+)
+MUTED = "font-size:12.5px;opacity:.75"
 _BADGE = "display:inline-block;padding:0 7px;border-radius:9px;border:1px solid rgba(128,128,128,.45);font-size:12px"
 
 
@@ -41,6 +44,7 @@ def hit_html(
     seconds: float | None = None,
     rank: int | None = None,
     width: int = PICTURE_WIDTH,
+    length: int = EXCERPT,
     link: bool = False,
 ) -> str:
     """One hit as a card: the page's picture, score, source and page, budget, and the passage that matched.
@@ -51,21 +55,22 @@ def hit_html(
         seconds: what the search took.
         rank: place among the hits, from 1.
         width: of the picture, in CSS pixels.
+        length: characters of the passage that are shown.
         link: make the page's name a link to the local file; for reports, since notebooks travel.
     """
     facts = [f"budget {hit.budget}", _ROUTES.get(hit.route, hit.route)]
     if seconds is not None:
         facts.insert(1, duration(seconds))
-    place = "" if rank is None else f'<span style="{_MUTED}">{rank}</span> &nbsp;'
-    passage = mark_words(excerpt(hit.passage, query), query)
+    place = "" if rank is None else f'<span style="{MUTED}">{rank}</span> &nbsp;'
+    passage = mark_words(excerpt(hit.passage, query, length), query)
     if not passage:
-        passage = f'<i style="{_MUTED}">no text on this page</i>'
+        passage = f'<i style="{MUTED}">no text on this page</i>'
     return (
         f'<div style="{_CARD}">{_picture(hit, width)}'
         '<div style="flex:1;min-width:0;overflow-wrap:anywhere">'
-        f'<div>{place}<b>{_name(hit, link)}</b> &nbsp;·&nbsp; page {hit.page}'
+        f"<div>{place}<b>{_name(hit, link)}</b> &nbsp;·&nbsp; page {hit.page}"
         f' &nbsp;<span style="{_BADGE}">score {hit.score:.3f}</span></div>'
-        f'<div style="{_MUTED}" title="{escape(hit.source)}">{escape(" · ".join(facts))}</div>'
+        f'<div style="{MUTED}" title="{escape(hit.source)}">{escape(" · ".join(facts))}</div>'
         f'<div style="margin-top:8px">{passage}</div>{_metadata(hit)}</div></div>'
     )
 
@@ -77,6 +82,7 @@ def hits_html(
     seconds: float | None = None,
     plan: str = "",
     width: int = PICTURE_WIDTH,
+    length: int = EXCERPT,
     link: bool = False,
 ) -> str:
     """Hits as cards under a line that says what was asked, how, and in what time."""
@@ -87,9 +93,9 @@ def hits_html(
         told.append(plan)
     head = (
         f'<div style="font-family:system-ui,sans-serif;margin:4px 0 10px"><b style="font-size:16px">{escape(query)}</b>'
-        f'<div style="{_MUTED}">{escape(" · ".join(told))}</div></div>'
+        f'<div style="{MUTED}">{escape(" · ".join(told))}</div></div>'
     )
-    cards = (hit_html(hit, query, rank=rank, width=width, link=link) for rank, hit in enumerate(hits, 1))
+    cards = (hit_html(hit, query, rank=rank, width=width, length=length, link=link) for rank, hit in enumerate(hits, 1))
     return f'<div class="metaembed-hits">{head}{"".join(cards)}</div>'
 
 
@@ -100,7 +106,7 @@ def duration(seconds: float) -> str:
 
 def _name(hit: Hit, link: bool) -> str:
     name = escape(basename(hit.source.rstrip("/\\")) or hit.source)
-    if not link or hit.route == "text" and not Path(hit.source).suffix:
+    if not link or (hit.route == "text" and not Path(hit.source).suffix):
         return name
     path = Path(hit.source)
     try:
@@ -117,11 +123,11 @@ def _picture(hit: Hit, width: int) -> str:
         return ""
     frame = f"flex:none;width:{width}px;border:1px solid rgba(128,128,128,.35);border-radius:4px"
     try:
-        image = hit.image(dpi=72)
+        image = hit.image(dpi=_DPI)
     except (MetaEmbedError, OSError) as error:
         reason = getattr(error, "reason", "") or str(error)
         return (
-            f'<div style="{frame};box-sizing:border-box;padding:10px;min-height:{width}px;{_MUTED}">'
+            f'<div style="{frame};box-sizing:border-box;padding:10px;min-height:{width}px;{MUTED}">'
             f"<i>no picture: {escape(str(reason))}</i></div>"
         )
     if image is None:
@@ -135,4 +141,4 @@ def _metadata(hit: Hit) -> str:
     if not hit.metadata:
         return ""
     shown = ", ".join(f"{key}: {value}" for key, value in list(hit.metadata.items())[:6])
-    return f'<div style="{_MUTED};margin-top:6px">{escape(shown[:300])}</div>'
+    return f'<div style="{MUTED};margin-top:6px">{escape(shown[:300])}</div>'

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Width of page pictures in a report, in CSS pixels.
 REPORT_WIDTH = 300
+#: Characters of a passage beside them.
+REPORT_EXCERPT = 1200
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -44,7 +46,7 @@ def document_html(title: str, body: str) -> str:
 
 def report_html(hits: Sequence[Hit], query: str = "", *, seconds: float | None = None, plan: str = "") -> str:
     """Hits as a whole HTML document."""
-    body = hits_html(hits, query, seconds=seconds, plan=plan, width=REPORT_WIDTH, link=True)
+    body = hits_html(hits, query, seconds=seconds, plan=plan, width=REPORT_WIDTH, length=REPORT_EXCERPT, link=True)
     return document_html(query or "Pages found", f"{body}<footer>made by metaembed-rag</footer>")
 
 

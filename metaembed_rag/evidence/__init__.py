@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from metaembed_rag.evidence.evidence import Evidence, Part
-from metaembed_rag.evidence.explain import METHODS, explain_match
+from metaembed_rag.evidence.explain import METHODS, Method, explain_match
 
-__all__ = ["METHODS", "Evidence", "Part", "explain_match"]
+__all__ = ["METHODS", "Evidence", "Method", "Part", "explain_match"]

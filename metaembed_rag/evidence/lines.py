@@ -55,8 +55,7 @@ def lay_out(text: str, page: Page | None = None) -> Layout:
         words = [Place(match.span(), None, range(n, n + 1)) for n, match in enumerate(_WORD.finditer(text))]
     else:
         words = [
-            Place(span, word.box, range(n, n + 1))
-            for n, (span, word) in enumerate(zip(spans, page.words, strict=True))
+            Place(span, word.box, range(n, n + 1)) for n, (span, word) in enumerate(zip(spans, page.words, strict=True))
         ]
     lines = [_join(words[run.start : run.stop], run) for run in _line_runs(text, words)]
     return Layout(tuple(words), tuple(lines), tuple(_blocks(text, lines)))

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.evidence.lines import Place
-from metaembed_rag.evidence.states import text_states
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +62,9 @@ def read_alone(model: MetaEmbed, rows: FloatArray, parts: Sequence[str | Image],
     pieces: list[str | Image] = []
     owners: list[int] = []
     for index, part in enumerate(parts):
-        windows: list[str | Image] = [window.text for window in model.windows(part)] if isinstance(part, str) else [part]
+        windows: list[str | Image] = (
+            [window.text for window in model.windows(part)] if isinstance(part, str) else [part]
+        )
         pieces.extend(windows)
         owners.extend([index] * len(windows))
     found = best_matches(
@@ -120,6 +121,8 @@ def token_similarities(model: MetaEmbed, rows: FloatArray, text: str, parts: Seq
     Returns:
         float32 ``[q, parts]``; -1 where a part holds no token.
     """
+    from metaembed_rag.embedding.states import text_states
+
     scores = np.full((len(rows), len(parts)), -1.0, dtype=np.float32)
     starts = np.array([part.span[0] for part in parts], dtype=np.int64)
     ends = np.array([part.span[1] for part in parts], dtype=np.int64)

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from metaembed_rag.embedding.build import parts
+from metaembed_rag.embedding.tokens import META_TOKENS
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -35,38 +39,33 @@ def text_states(model: MetaEmbed, text: str, task: Literal["query", "document"] 
 
     A backbone whose input does not hold the text's tokens in one piece gives nothing.
     """
-    import torch
-
-    from metaembed_rag.embedding.build import parts
-
     transformer, head = parts(model.encoder)
     windows = [(text, 0)] if task == "query" else [(window.text, window.span[0]) for window in model.windows(text)]
     for part, start in windows:
-        encoding = transformer.tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        features = transformer.preprocess([part], task=task)
-        place = _find(features["input_ids"][0].tolist(), list(encoding["input_ids"]))
-        if place is None:
-            continue
-        count = features["meta_tokens"]
-        features = {
-            name: value.to(model.encoder.device) if isinstance(value, torch.Tensor) else value
-            for name, value in features.items()
-        }
-        with torch.inference_mode():
-            states = transformer.forward(features)["token_embeddings"][0]
-            rows = _project(head, states).cpu().numpy()
+        with model._lock:
+            encoding = transformer.tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            features = transformer.preprocess([part], task=task)
+            place = _find(features["input_ids"][0].tolist(), list(encoding["input_ids"]))
+            if place is None:
+                continue
+            count = features[META_TOKENS]
+            features = {
+                name: value.to(model.encoder.device) if isinstance(value, torch.Tensor) else value
+                for name, value in features.items()
+            }
+            with torch.inference_mode():
+                states = transformer.forward(features)["token_embeddings"][0]
+                rows = _project(head, states).cpu().numpy()
         first, last = place
         spans = [(start + begin, start + end) for begin, end in encoding["offset_mapping"][: last - first]]
         yield TokenStates(spans, rows[first:last], rows[len(rows) - count :])
 
 
-def _project(head: Any, states: Any) -> Any:
+def _project(head: Any, states: torch.Tensor) -> torch.Tensor:
     """What ``MetaTokenHead`` does to Meta Tokens, done to every token."""
-    from torch.nn.functional import normalize
-
     if head.projection is not None:
         states = head.projection(states.to(head.projection.weight.dtype))
-    return normalize(states.float(), dim=-1)
+    return torch.nn.functional.normalize(states.float(), dim=-1)
 
 
 def _find(row: list[int], wanted: list[int]) -> tuple[int, int] | None:
