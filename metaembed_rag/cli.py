@@ -17,6 +17,9 @@ from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
 from metaembed_rag.errors import MetaEmbedError
 
+#: Exit code after Ctrl-C, as shells count: 128 and the number of SIGINT.
+INTERRUPTED = 130
+
 app = typer.Typer(
     help="Visual and text retrieval whose cost turns like a dial.",
     no_args_is_help=True,
@@ -55,8 +58,17 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished documents are kept, the unfinished one is not visible", err=True)
-        sys.exit(130)
+        _tell_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        # typer turns Ctrl-C inside a command into this exit code, without a word.
+        if end.code == INTERRUPTED:
+            _tell_interrupted()
+        raise
+
+
+def _tell_interrupted() -> None:
+    typer.echo("interrupted: finished documents are kept, the unfinished one is not visible; run it again", err=True)
 
 
 if __name__ == "__main__":

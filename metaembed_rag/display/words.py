@@ -43,8 +43,9 @@ def find_words(text: str, query: str) -> list[tuple[int, int]]:
     Words are compared without case and without plural endings; words of every text count only where a query
     has no others.
     """
-    wanted = {_stem(match[0]) for match in _WORD.finditer(query)}
-    telling = wanted - _COMMON
+    words = [match[0].casefold() for match in _WORD.finditer(query)]
+    telling = {_stem(word) for word in words if word not in _COMMON}
+    wanted = {_stem(word) for word in words}
     return [match.span() for match in _WORD.finditer(text) if _stem(match[0]) in (telling or wanted)]
 
 
