@@ -13,6 +13,7 @@ from metaembed_rag.commands.options import (
     CollectionOption,
     IndexOption,
     JsonOption,
+    LatencyOption,
     ModelOption,
     TopKOption,
     UrlOption,
@@ -27,9 +28,11 @@ def search(
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
     model: ModelOption = "mini",
-    budget: BudgetOption = "full",
+    budget: BudgetOption = None,
+    latency_ms: LatencyOption = None,
     top_k: TopKOption = 5,
     source: Annotated[str | None, typer.Option("--source", help="Only pages of this document.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the plan and the time of its parts too.")] = False,
     as_json: JsonOption = False,
     open_report: Annotated[
         bool, typer.Option("--open", help="Write the results as an HTML report and show it in the browser.")
@@ -46,13 +49,18 @@ def search(
 
     condition = {"source": source} if source else None
     with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
-        hits = opened.search(query, budget=budget, top_k=top_k, filter=condition)
+        if explain:
+            found = opened.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
+            hits = found.hits
+            typer.echo(str(found), err=as_json)
+        else:
+            hits = opened.search(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
     else:
         from metaembed_rag.tables import hits_table
 
-        hits_table(query, hits)
+        hits_table(hits)
     if pictures:
         from metaembed_rag.display.terminal import show_pictures
 
