@@ -18,8 +18,6 @@ QUESTION = "What does fault code E-07 mean?"
 NOTE = """Coffee is roasted at 210 degrees.
 The first ferry to Holm leaves at six.
 Sheep graze between the solar modules."""
-    "Coffee is roasted at 210 degrees.\nThe first ferry to Holm leaves at six.\nSheep graze between the solar modules."
-)
 
 
 @pytest.fixture(scope="module")
