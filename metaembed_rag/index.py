@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from metaembed_rag.embedding.model import MetaEmbed
+    from metaembed_rag.evidence import Evidence, Method
 
 logger = logging.getLogger(__name__)
 
@@ -551,6 +552,17 @@ class MetaEmbedIndex:
     def sources(self) -> list[str]:
         """The sources of all documents, sorted."""
         return self._store.sources()
+
+    def explain_match(
+        self, query: Query, hit: Hit, *, method: Method = "alone", budget: BudgetLike | None = None
+    ) -> Evidence:
+        """Which words, lines and regions of a hit's page answer the query, to look at and to draw.
+
+        Args and errors are those of ``metaembed_rag.evidence.explain_match``.
+        """
+        from metaembed_rag.evidence import explain_match
+
+        return explain_match(self, query, hit, method=method, budget=budget)
 
     # -- asynchronous ----------------------------------------------------------------------------------
 
