@@ -24,6 +24,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.build import quietly
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.tokens import META_TOKENS, MetaTokenHead, MetaTokenInput
 from metaembed_rag.errors import ModelError
@@ -89,7 +90,8 @@ def load_prepended(folder: Path, *, device: str | None, dtype: str | None) -> tu
         ModelError: it is not of this layout, or damaged.
     """
     try:
-        return _load(folder, device, dtype)
+        with quietly():
+            return _load(folder, device, dtype)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder} is not a model whose learned vectors stand ahead of the text, or it is damaged: {error}"
