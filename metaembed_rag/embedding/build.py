@@ -191,7 +191,7 @@ def quietly() -> Iterator[None]:
 def _reserved_ids(transformer: MetaTokenInput, family: Family, config: ModelConfig) -> list[int]:
     rows = transformer.model.get_input_embeddings().weight.shape[0]
     try:
-        return family.reserve(transformer.tokenizer, rows, config.query_tokens + config.document_tokens)
+        return family.reserve(transformer.words, rows, config.query_tokens + config.document_tokens)
     except ModelError as error:
         raise ModelError(f"{config.backbone!r} cannot hold this model's Meta Tokens: {error}") from error
 

@@ -100,7 +100,7 @@ def load_prepended(folder: Path, *, device: str | None, dtype: str | None) -> tu
 
 def _load(folder: Path, device: str | None, dtype: str | None) -> tuple[ModelConfig, MultiVectorEncoder]:
     modules = _read(folder / "modules.json")
-    first, dense = folder / modules[0]["path"], _find_dense(folder, modules)
+    first, dense = folder / str(modules[0]["path"]), _find_dense(folder, modules)
     settings = _read(folder / "config_sentence_transformers.json")
     lengths = _read(first / "sentence_bert_config.json") if (first / "sentence_bert_config.json").exists() else {}
     projection = _tensors(dense)["linear.weight"]
@@ -145,7 +145,7 @@ def _find_dense(folder: Path, modules: list[dict[str, Any]]) -> Path:
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules[1:]]
     if [kind for kind in kinds if kind != "MultiVectorMask"] != ["Dense", "Normalize"]:
         raise ModelError(f"{folder}: its modules are {kinds}, not Dense and Normalize behind the encoder")
-    dense = folder / modules[1 + kinds.index("Dense")]["path"]
+    dense = folder / str(modules[1 + kinds.index("Dense")]["path"])
     settings = _read(dense / "config.json")
     if settings.get("bias") or not str(settings.get("activation_function", "Identity")).endswith("Identity"):
         raise ModelError(f"{dense}: only a linear projection without bias is supported")
