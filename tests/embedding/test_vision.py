@@ -198,3 +198,25 @@ def test_text_backbones_read_pictures_by_recognition():
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
     both = mini.encode_queries(["When?\nThe ferry leaves at six"], budget=2)
     np.testing.assert_allclose(rows[2], both[0], atol=1e-5)
+
+
+def test_an_index_looks_at_pages_that_can_be_drawn(tmp_path):
+    from metaembed_rag import MetaEmbedIndex
+    from metaembed_rag.embedding.config import ModelConfig
+
+    from .miniatures import qwen2_5_vl
+
+    qwen2_5_vl(tmp_path, spare=80)
+    config = ModelConfig(name="m", backbone=str(tmp_path), model_type="qwen2_5_vl", dim=16, window=64, visual_tokens=16)
+    seeing = MetaEmbed(config, build_encoder(config, device="cpu"), "random")
+    pictures = [Image.effect_noise((60 + 20 * n, 90), 40 + 30 * n).convert("RGB") for n in range(3)]
+    text = "words that three windows hold, " * 5
+    with MetaEmbedIndex(":memory:", engine="local", model=seeing) as index:
+        pages = [Page("a.pdf", n + 1, text, render=lambda dpi, n=n: pictures[n]) for n in range(3)]
+        ids = list(index.add(pages, progress=False))
+        index.add_texts([text])
+        assert index.info()["points"] == 3 + len(seeing.windows(text)) > 4, "a text has windows, a picture is whole"
+        stored = index.vectors(ids)
+        for identifier, expected in zip(ids, seeing.encode_documents(pictures), strict=True):
+            np.testing.assert_allclose(stored[identifier], expected[None], atol=1e-3)
+        assert index.search({"text": "which?", "image": pictures[1]}, budget=4, top_k=4)
