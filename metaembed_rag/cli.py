@@ -13,6 +13,7 @@ from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
+from metaembed_rag.commands.resize import resize
 from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
 from metaembed_rag.errors import MetaEmbedError
@@ -29,6 +30,7 @@ app.command()(search)
 app.command()(info)
 app.command()(delete)
 app.command()(calibrate)
+app.command()(resize)
 app.command()(demo)
 app.command()(train)
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.embedding.windows import Window
 from metaembed_rag.errors import InputError
-from metaembed_rag.pages import Page
+from metaembed_rag.pages import Page, render_page
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import WritePoint
 from metaembed_rag.store.engine import FloatArray
+from metaembed_rag.store.resize import StoredWindow
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -104,6 +105,21 @@ def _is_seen(model: MetaEmbed, page: Page) -> bool:
 
 def _windows(model: MetaEmbed, page: Page) -> list[Window]:
     return [Window(page.text, (0, len(page.text)))] if _is_seen(model, page) else model.windows(page.text)
+
+
+def embed_again(model: MetaEmbed, windows: Sequence[StoredWindow]) -> FloatArray:
+    """Meta Tokens ``[windows, document tokens, dim]`` of windows whose text is in the index.
+
+    A model that sees draws pages from their files anew; of a page of route "text" it reads the text.
+
+    Raises:
+        DocumentError: a page has to be drawn, and its file is not there any more.
+    """
+    parts = [
+        render_page(window.source, window.page) if model.sees and window.route != "text" else window.text
+        for window in windows
+    ]
+    return model.encode_documents(parts, batch_size=BATCH)
 
 
 def whole_page(identifier: str, page: Page, vectors: FloatArray) -> WritePoint:

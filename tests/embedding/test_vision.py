@@ -9,13 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from metaembed_rag import MetaEmbed, Page
+from metaembed_rag import MetaEmbed, MetaEmbedIndex, Page
 from metaembed_rag.embedding.build import add_adapter, build_encoder, parts, save_adapter
+from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.inputs import DESCRIBE
 from metaembed_rag.embedding.model import TruncationWarning
-from metaembed_rag.errors import InputError, ModelError
+from metaembed_rag.errors import DocumentError, InputError, ModelError
+from metaembed_rag.ingest import embed_again
+from metaembed_rag.store.resize import StoredWindow
 
-from .miniatures import SEEING
+from .miniatures import SEEING, qwen2_5_vl
 
 NOISE = Image.effect_noise((90, 60), 80).convert("RGB")
 
@@ -201,11 +204,6 @@ def test_text_backbones_read_pictures_by_recognition():
 
 
 def test_an_index_looks_at_pages_that_can_be_drawn(tmp_path):
-    from metaembed_rag import MetaEmbedIndex
-    from metaembed_rag.embedding.config import ModelConfig
-
-    from .miniatures import qwen2_5_vl
-
     qwen2_5_vl(tmp_path, spare=80)
     config = ModelConfig(name="m", backbone=str(tmp_path), model_type="qwen2_5_vl", dim=16, window=64, visual_tokens=16)
     seeing = MetaEmbed(config, build_encoder(config, device="cpu"), "random")
@@ -219,4 +217,9 @@ def test_an_index_looks_at_pages_that_can_be_drawn(tmp_path):
         stored = index.vectors(ids)
         for identifier, expected in zip(ids, seeing.encode_documents(pictures), strict=True):
             np.testing.assert_allclose(stored[identifier], expected[None], atol=1e-3)
+        with pytest.raises(DocumentError, match=r"a\.pdf"):
+            embed_again(seeing, [StoredWindow("a.pdf", 1, text, "layer")])
+        pictures[0].save(tmp_path / "page.png")
+        again = embed_again(seeing, [StoredWindow(str(tmp_path / "page.png"), 1, text, "layer")])
+        np.testing.assert_allclose(again, seeing.encode_documents([pictures[0]]), atol=1e-5)
         assert index.search({"text": "which?", "image": pictures[1]}, budget=4, top_k=4)
