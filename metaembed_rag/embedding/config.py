@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from metaembed_rag.errors import ModelError
 
@@ -24,6 +25,7 @@ class ModelConfig:
         document_tokens: document Meta Tokens.
         dim: width of each vector; None keeps the backbone's hidden size.
         window: tokens of text read at once, special tokens included, Meta Tokens not.
+        similarity: how the model was trained to add up the query Meta Tokens' best matches, "sum" or "mean".
     """
 
     name: str
@@ -33,6 +35,7 @@ class ModelConfig:
     document_tokens: int = 64
     dim: int | None = 128
     window: int = 256
+    similarity: Literal["sum", "mean"] = "sum"
 
     def save(self, folder: Path) -> None:
         content = {"format": FORMAT, **asdict(self)}
@@ -58,6 +61,9 @@ class ModelConfig:
         if unknown:
             raise ModelError(f"{path} has unknown entries {sorted(unknown)}; upgrade metaembed-rag to read it")
         try:
-            return cls(**content)
+            config = cls(**content)
         except TypeError as error:
             raise ModelError(f"{path} is incomplete: {error}") from error
+        if config.similarity not in ("sum", "mean"):
+            raise ModelError(f"{path}: similarity must be 'sum' or 'mean', not {config.similarity!r}")
+        return config

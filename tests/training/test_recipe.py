@@ -40,7 +40,7 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "stepz: 3\n", "unknown entries"),
         ("name: x\n", "sources"),
         ("name: x\nsources: {}\n", "sources must map"),
-        ("name: x\nsources: {pairs: -1}\n", "sources must map"),
+        ("name: x\nsources: {pairs: -1}\n", "cap must be"),
         (MINIMAL + "steps: 0\n", "steps must be"),
         (MINIMAL + "batch_size: many\n", "batch_size must be"),
         (MINIMAL + "similarity: max\n", "similarity must be"),
