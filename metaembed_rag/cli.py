@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | demo | train."""
+"""The command line: metaembed index | search | info | delete | demo | train | mine | diagnose."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import typer
 
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
+from metaembed_rag.commands.diagnose import diagnose
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
+from metaembed_rag.commands.mine import mine
 from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
 from metaembed_rag.errors import MetaEmbedError
@@ -29,6 +31,8 @@ app.command()(info)
 app.command()(delete)
 app.command()(demo)
 app.command()(train)
+app.command()(mine)
+app.command()(diagnose)
 
 
 @app.callback(invoke_without_command=True)

@@ -14,25 +14,26 @@ from metaembed_rag.errors import InputError, MetaEmbedError
 from metaembed_rag.training.data import Source
 
 #: What a recipe may hand on to transformers' TrainingArguments: how to run, never what to compute.
-TRAINER_KEYS = frozenset({
-    "dataloader_num_workers",
-    "dataloader_pin_memory",
-    "ddp_backend",
-    "ddp_bucket_cap_mb",
-    "ddp_timeout",
-    "deepspeed",
-    "fsdp",
-    "fsdp_config",
-    "gradient_checkpointing_kwargs",
-    "max_grad_norm",
-    "optim",
-    "optim_args",
-    "save_total_limit",
-    "tf32",
-    "torch_compile",
-    "use_liger_kernel",
-    "weight_decay",
-})
+TRAINER_KEYS = frozenset(
+    {
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "ddp_backend",
+        "ddp_bucket_cap_mb",
+        "ddp_timeout",
+        "deepspeed",
+        "fsdp",
+        "fsdp_config",
+        "max_grad_norm",
+        "optim",
+        "optim_args",
+        "save_total_limit",
+        "tf32",
+        "torch_compile",
+        "use_liger_kernel",
+        "weight_decay",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,9 @@ class Recipe:
             ):
                 _check_count(where, f"the {side} side of group {list(pair)}", count, least=1)
                 if count > most:
-                    raise InputError(f"{where}: group {list(pair)} exceeds {side}_tokens = {most}; raise it or narrow it")
+                    raise InputError(
+                        f"{where}: group {list(pair)} exceeds {side}_tokens = {most}; raise it or narrow it"
+                    )
         for narrow, wide in zip(groups, groups[1:], strict=False):
             if tuple(narrow) == tuple(wide) or narrow[0] > wide[0] or narrow[1] > wide[1]:
                 raise InputError(f"{where}: groups must be nested, narrowest first; {narrow} is not inside {wide}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -183,16 +183,18 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
         "save_total_limit": 2,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": False,
-        # Reentrant checkpointing does not work with several forward passes a step under DDP.
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if recipe.gradient_checkpointing else None,
         **recipe.trainer,
     }
+    if recipe.gradient_checkpointing:
+        # transformers 5.2x renames it. Reentrant checkpointing fails with several forward passes a step under DDP.
+        known = {item.name for item in fields(MultiVectorEncoderTrainingArguments)}
+        name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+        options |= {name: True, f"{name}_kwargs": {"use_reentrant": False}}
     return MultiVectorEncoderTrainingArguments(
         output_dir=str(output),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
         gradient_accumulation_steps=recipe.accumulation,
-        gradient_checkpointing=recipe.gradient_checkpointing,
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
         lr_scheduler_type="constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
@@ -216,10 +218,7 @@ def _uniform(rows: list[Triplet]) -> list[dict[str, Any]]:
     if not has_images(rows):
         return [dict(row) for row in rows]
     return [
-        {
-            name: {"text": sample, "image": None} if isinstance(sample, str) else sample
-            for name, sample in row.items()
-        }
+        {name: {"text": sample, "image": None} if isinstance(sample, str) else sample for name, sample in row.items()}
         for row in rows
     ]
 
