@@ -50,11 +50,13 @@ def table(results: dict[str, list[dict[str, Any]]], seeds: list[int], steps: int
     lines = [
         "# Ablation: with and without the nested groups",
         "",
-        f"`python benchmarks/ablation.py`: accuracy (the right document ranks first) at every budget, mean of seeds "
-        f"{', '.join(map(str, seeds))}, each in parentheses; {steps} steps of 32 pairs, a one-layer BERT with random "
-        f"weights, 16-dimensional vectors, {results['untrained'][0]['pairs']} queries over "
-        f"{results['untrained'][0]['documents']} documents of which every query has a hard negative. Losses are means "
-        "over the first and last 25 steps of each training's own groups, so they do not compare between rows.",
+        (
+            "`python benchmarks/ablation.py`: accuracy (the right document ranks first) at every budget, mean of seeds "
+            f"{', '.join(map(str, seeds))}, each in parentheses; {steps} steps of 32 pairs, a one-layer BERT with "
+            f"random weights, 16-dimensional vectors, {results['untrained'][0]['pairs']} queries over "
+            f"{results['untrained'][0]['documents']} documents, a hard negative of each query among them. Losses are "
+            "means over the first and last 25 steps of each training's own groups: rows do not compare in them."
+        ),
         "",
         header,
         "|---" * (len(LADDER) + 2) + "|",
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logger = logging.getLogger("ablation")
     results: dict[str, list[dict[str, Any]]] = {"untrained": [], **{name: [] for name in VARIANTS}}
     with tempfile.TemporaryDirectory() as scratch:
         for seed in options.seeds:
@@ -85,7 +88,7 @@ def main() -> None:
             for name, changes in VARIANTS.items():
                 chosen = files.with_options(**changes, steps=options.steps, save_steps=options.steps)
                 results[name].append(run(chosen, Path(scratch) / f"{name}-{seed}"))
-                logging.info("%s, seed %d: %s", name, seed, results[name][-1]["quality"])
+                logger.info("%s, seed %d: %s", name, seed, results[name][-1]["quality"])
     options.out.mkdir(parents=True, exist_ok=True)
     text = table(results, options.seeds, options.steps)
     (options.out / "ablation.md").write_text(text, encoding="utf-8")

@@ -143,7 +143,7 @@ def diagnose(
     Args:
         model: what to examine.
         pairs: from ``read_pairs``, at least two with different positives.
-        objective: the loss whose gradient is taken; None is the paper's, as far as the model has Meta Tokens.
+        objective: the loss whose gradient is taken; None is the groups and similarity the model was trained with.
         batch_size: texts encoded at once, and pairs in the gradient's batch.
 
     Raises:
@@ -221,18 +221,17 @@ def gradient_norms(
     Args:
         model: left as it is.
         pairs: one batch.
-        objective: None is the paper's groups that the model has Meta Tokens for.
+        objective: None is the groups and the similarity that the model was trained with.
     """
     from metaembed_rag.embedding.build import parts
-    from metaembed_rag.embedding.families import family_of
-    from metaembed_rag.training.loss import MMRLoss, Objective
+    from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
     from metaembed_rag.training.samples import SampleReader
 
-    budgets = tuple(r for r in LADDER if r.query <= model.query_tokens and r.document <= model.document_tokens)
-    loss = MMRLoss(model.encoder, objective=objective or Objective(groups=budgets), gather=False)
+    if objective is None:
+        objective = Objective(groups=parse_groups(model.config.groups), similarity=model.config.similarity)
+    loss = MMRLoss(model.encoder, objective=objective, gather=False)
     transformer, _ = parts(model.encoder)
-    images = getattr(family_of(model.config.model_type), "images", False)
-    reader = SampleReader(model.encoder.preprocess, images=images)
+    reader = SampleReader(model.encoder.preprocess)
     columns = []
     names = ["query", "positive", *(["negative"] if all(row["negative"] for row in pairs) else [])]
     for name in names:
@@ -287,7 +286,8 @@ def judge_gradients(side: str, norms: Sequence[float]) -> list[Finding]:
         return [
             Finding(
                 f"most {side} Meta Tokens get no gradient",
-                "they lie outside every group, or the loss is already 0 on this data; check groups, or give harder data",
+                "they lie outside every group, or the loss is already 0 on this data; check groups, or give "
+                "harder data",
             )
         ]
     findings = []

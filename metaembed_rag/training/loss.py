@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import InputError
 from metaembed_rag.scoring import reduce_maxsim, token_similarities
-from metaembed_rag.training.samples import PLACEHOLDER
 
 Similarity = Literal["sum", "mean"]
 
@@ -44,7 +44,7 @@ class Objective:
     def __post_init__(self) -> None:
         if not self.groups:
             raise InputError("the loss needs at least one group of Meta Tokens, e.g. (16, 64)")
-        for narrow, wide in zip(self.groups, self.groups[1:], strict=False):
+        for narrow, wide in pairwise(self.groups):
             if narrow == wide or narrow.query > wide.query or narrow.document > wide.document:
                 raise InputError(f"groups must be nested, narrowest first: {narrow} does not lie inside {wide}")
         if self.weights is not None:
@@ -211,19 +211,11 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         if self.uses_gradient_cache:
             return super().forward(columns, labels)
         # The backbone may change the features it is given; the teacher reads them afterwards.
-        outputs = [self._embed(dict(features)) for features in columns]
+        outputs = [self.model(dict(features))["token_embeddings"] for features in columns]  # type: ignore[operator]
         loss = self._loss(outputs[0], torch.cat(outputs[1:]), with_backward=False)
         if self.distillation is not None:
             loss = loss + self.distillation(outputs[0], torch.cat(outputs[1:]), columns[0], columns[1:])
         return loss
-
-    def embed_minibatch(self, *args: Any, **kwargs: Any) -> Any:
-        """As the base class does, without the placeholder row at the end of a mini-batch."""
-        features = kwargs.get("sentence_feature", args[0] if args else None)
-        embeddings, mask, state = super().embed_minibatch(*args, **kwargs)
-        if features is not None and features.get(PLACEHOLDER):
-            embeddings, mask = _without_placeholder(embeddings), mask[:-1]
-        return embeddings, mask, state
 
     def calculate_loss(
         self, reps: list[list[Tensor]], masks_chunks: list[list[Tensor]], *, with_backward: bool = False
@@ -231,10 +223,6 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         """The loss from mini-batches of embeddings, one list a column; Meta Tokens need no masks."""
         queries, *documents = [torch.cat(column) for column in reps]
         return self._loss(queries, torch.cat(documents), with_backward=with_backward)
-
-    def _embed(self, features: dict[str, Any]) -> Tensor:
-        embeddings: Tensor = self.model(features)["token_embeddings"]  # type: ignore[operator]
-        return _without_placeholder(embeddings) if features.get(PLACEHOLDER) else embeddings
 
     def _loss(self, queries: Tensor, documents: Tensor, *, with_backward: bool) -> Tensor:
         """Score the queries a mini-batch at a time, so that the similarities never stand in memory all at once."""
@@ -267,11 +255,6 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
 
     def get_config_dict(self) -> dict[str, Any]:
         return {key: str(value) for key, value in asdict(self.objective).items()}
-
-
-def _without_placeholder(embeddings: Tensor) -> Tensor:
-    """Drop the last row's values but keep it in the graph, so that the vision encoder gets a gradient, of zero."""
-    return embeddings[:-1] + 0.0 * embeddings[-1:].sum()
 
 
 def parse_groups(value: Any) -> tuple[Budget, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +45,8 @@ class Recipe:
         name: the model's name, kept in its config.
         backbone: see ``resolve_backbone``.
         model_type: a key of the family table.
-        query_tokens, document_tokens, dim, window: see ``ModelConfig``.
+        dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
+        query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
         sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
         rank, alpha, lora_dropout: of the LoRA adapter.
         backbone_dropout: of the backbone itself while training.
@@ -78,10 +80,12 @@ class Recipe:
     sources: dict[str, Any]
     backbone: str = "all-MiniLM-L6-v2"
     model_type: str = "bert"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     query_tokens: int = 16
     document_tokens: int = 64
     dim: int | None = 128
     window: int = 256
+    visual_tokens: int = 1024
     rank: int = 32
     alpha: int = 32
     lora_dropout: float = 0.1
@@ -200,7 +204,7 @@ class Recipe:
                     raise InputError(
                         f"{where}: group {list(pair)} exceeds {side}_tokens = {most}; raise it or narrow it"
                     )
-        for narrow, wide in zip(groups, groups[1:], strict=False):
+        for narrow, wide in pairwise(groups):
             if tuple(narrow) == tuple(wide) or narrow[0] > wide[0] or narrow[1] > wide[1]:
                 raise InputError(f"{where}: groups must be nested, narrowest first; {narrow} is not inside {wide}")
         if self.weights is not None:
@@ -216,6 +220,7 @@ _COUNTS = (
     "query_tokens",
     "document_tokens",
     "window",
+    "visual_tokens",
     "rank",
     "alpha",
     "steps",
@@ -237,6 +242,7 @@ _CHOICES = {
     "similarity": ("sum", "mean"),
     "missing_negative": ("drop", "random"),
     "scheduler": ("cosine", "linear", "constant"),
+    "dtype": (None, "float32", "bfloat16", "float16"),
 }
 
 

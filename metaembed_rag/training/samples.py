@@ -1,15 +1,10 @@
-"""Samples on their way into the model: images decoded, and a placeholder where a batch holds none.
-
-Distributed training hangs when one process runs the vision encoder and another does not: their gradients (and,
-with FSDP, their gathered weights) wait for each other. So a batch without an image brings one row more, a small
-grey picture, whose embedding ``MMRLoss`` drops: real samples stay as they are, and every process runs the same
-modules.
-"""
+"""Samples on their way into the model: images are read from their files a batch at a time."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +13,6 @@ from metaembed_rag.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Key under which a batch says that the last row of each mini-batch is a placeholder.
-PLACEHOLDER = "placeholder"
-#: Side of the placeholder image in pixels: two patches of the backbones at hand.
-PLACEHOLDER_PIXELS = 56
 #: More pixels than this is refused: a decompression bomb, not a page.
 MAX_PIXELS = 100_000_000
 
@@ -31,21 +22,10 @@ class SampleReader:
 
     Args:
         preprocess: the model's own, which takes texts, PIL images and ``{"text", "image"}``.
-        images: the backbone reads images.
-        mini_batch_size: rows that go through the backbone at a time (GradCache); None is all of them.
-
-    Raises:
-        InputError: a mini-batch holds nothing but its placeholder.
     """
 
-    def __init__(
-        self, preprocess: Callable[..., dict[str, Any]], *, images: bool, mini_batch_size: int | None = None
-    ) -> None:
-        if images and mini_batch_size is not None and mini_batch_size < 2:
-            raise InputError("mini_batch_size must be at least 2 for a backbone that reads images: one row is spare")
+    def __init__(self, preprocess: Callable[..., dict[str, Any]]) -> None:
         self.preprocess = preprocess
-        self.images = images
-        self.mini_batch_size = mini_batch_size
 
     def __call__(self, inputs: Sequence[Any], **options: Any) -> dict[str, Any]:
         """Features of one column.
@@ -57,18 +37,7 @@ class SampleReader:
         Raises:
             InputError: an image is missing or does not decode.
         """
-        samples = [load_sample(sample) for sample in inputs]
-        if not self.images or not self._needs_placeholder(samples):
-            return self.preprocess(samples, **options)
-        rows: list[Any] = []
-        size = len(samples) if self.mini_batch_size is None else self.mini_batch_size - 1
-        for start in range(0, len(samples), size):
-            rows += [*samples[start : start + size], placeholder()]
-        return {**self.preprocess(rows, **options), PLACEHOLDER: True}
-
-    def _needs_placeholder(self, samples: Sequence[Any]) -> bool:
-        # With mini-batches, always: every process must then run equally many of them.
-        return self.mini_batch_size is not None or all(isinstance(sample, str) for sample in samples)
+        return self.preprocess([load_sample(sample) for sample in inputs], **options)
 
 
 def load_sample(sample: Any) -> Any:
@@ -83,11 +52,28 @@ def load_sample(sample: Any) -> Any:
 
 
 def load_image(path: Path) -> Image:
-    """Decode a picture to RGB.
+    """Decode a picture, in its own mode.
 
     Raises:
         InputError: it is missing, is no picture, is cut off, or is larger than ``MAX_PIXELS``.
     """
+    with _opened(path) as picture:
+        picture.load()
+        return picture.copy()
+
+
+def check_image(path: Path) -> None:
+    """Read a picture's header only, so that a wrong file is told before a training starts.
+
+    Raises:
+        InputError: it is missing, no picture, or larger than ``MAX_PIXELS``.
+    """
+    with _opened(path):
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
     from PIL import Image as Pictures
 
     try:
@@ -97,39 +83,12 @@ def load_image(path: Path) -> Image:
             with Pictures.open(path) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise InputError(f"image {path} has more than {MAX_PIXELS} pixels; scale it down")
-                return picture.convert("RGB")
+                yield picture
     except FileNotFoundError as error:
         raise InputError(f"image {path} is missing; image paths are relative to the data file") from error
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Pictures.DecompressionBombError) as error:
         raise InputError(
             f"image {path} does not decode ({error}); replace the file, or take its sample out of the data"
         ) from error
-
-
-def check_image(path: Path) -> None:
-    """Read a picture's header only, so that a wrong file is told before a training starts.
-
-    Raises:
-        InputError: it is missing or no picture.
-    """
-    from PIL import Image as Pictures
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pictures.DecompressionBombWarning)
-            Pictures.open(path).close()
-    except FileNotFoundError as error:
-        raise InputError(f"image {path} is missing; image paths are relative to the data file") from error
-    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:
-        raise InputError(
-            f"image {path} does not decode ({error}); replace the file, or take its sample out of the data"
-        ) from error
-
-
-def placeholder() -> Image:
-    """A grey square."""
-    from PIL import Image as Pictures
-
-    return Pictures.new("RGB", (PLACEHOLDER_PIXELS, PLACEHOLDER_PIXELS), (128, 128, 128))

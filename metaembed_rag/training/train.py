@@ -19,9 +19,10 @@ from torch import nn
 from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
-from metaembed_rag.embedding.build import add_adapter, build_encoder, save_adapter, trainable_parameters
+from metaembed_rag.embedding.build import add_adapter, build_encoder, parts, save_adapter, trainable_parameters
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.families import family_of
+from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
 from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources
@@ -65,8 +66,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
     recipe.validate(Path(recipe.name))
     _check_tensorboard(recipe)
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
-    family = family_of(recipe.model_type)
-    images = bool(getattr(family, "images", False))
+    images = family_of(recipe.model_type).vision is not None
     for name, rows in triplets.items():
         if has_images(rows) and not images:
             raise InputError(
@@ -84,8 +84,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         train_dataset={name: Dataset.from_list(_uniform(rows)) for name, rows in triplets.items()},
         loss=_loss(recipe, encoder),
         data_collator=MultiVectorEncoderDataCollator(
-            preprocess_fn=SampleReader(encoder.preprocess, images=images, mini_batch_size=recipe.mini_batch_size),
-            max_length=arguments.max_length,
+            preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
         ),
         sampler=_sampler(recipe, triplets, arguments.world_size),
         monitor=monitor,
@@ -120,17 +119,23 @@ def model_config(recipe: Recipe) -> ModelConfig:
         dim=recipe.dim,
         window=recipe.window,
         similarity=recipe.similarity,
+        visual_tokens=recipe.visual_tokens,
+        groups=tuple((query, document) for query, document in recipe.groups),
     )
 
 
 def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder:
     """The encoder with adapter, Meta Token rows and projection to be trained."""
     torch.manual_seed(recipe.seed)
-    encoder = build_encoder(config, attention=recipe.attention)
+    encoder = build_encoder(config, attention=recipe.attention, dtype=recipe.dtype)
     add_adapter(encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed)
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Dropout) and "lora" not in name:
             module.p = recipe.backbone_dropout
+    transformer, _ = parts(encoder)
+    if isinstance(transformer, MetaTokenVisionTransformer):
+        # A batch of texts only must run the vision encoder too, or the other processes wait for it for ever.
+        transformer.placeholder_images = True
     count = sum(parameter.numel() for parameter in trainable_parameters(encoder).values())
     logger.info("%d trainable parameters", count)
     return encoder

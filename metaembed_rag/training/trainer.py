@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.trainer import MultiVectorEncoderTrainer
 from torch import Tensor, nn
+from transformers import Trainer
 
 from metaembed_rag.embedding.build import trainable_parameters
 from metaembed_rag.errors import ModelError, TrainingError
@@ -78,7 +79,7 @@ class MetaTrainer(MultiVectorEncoderTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled:
             # Sharded weights are restored by accelerate, from its own files.
-            super(MultiVectorEncoderTrainer.__mro__[1], self)._load_from_checkpoint(resume_from_checkpoint, model)
+            Trainer._load_from_checkpoint(self, resume_from_checkpoint, model)
         else:
             load_trainable(self.model, Path(resume_from_checkpoint))
 
