@@ -63,6 +63,9 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         self.batches = batches
         self.sub_batch = sub_batch or step
         self.seed = seed
+        # A source too small for a step is told now, not after the backbone was loaded.
+        for number, name in enumerate(self.names):
+            _Cursor(name, self.keys[number], [seed]).draw(min(self.sub_batch, step), set())
 
     def __len__(self) -> int:
         return self.batches * self.processes

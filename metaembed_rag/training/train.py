@@ -73,10 +73,11 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
                 f"source {name!r} has images, which a {recipe.model_type!r} backbone does not read; take a vision "
                 "backbone, or replace them by their text"
             )
-    config = model_config(recipe)
-    encoder = trainable_encoder(recipe, config)
     output.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(recipe, output)
+    sampler = _sampler(recipe, triplets, arguments.world_size)
+    config = model_config(recipe)
+    encoder = trainable_encoder(recipe, config)
     monitor = Monitor(output / LOG_FILE, encoder)
     trainer = MetaTrainer(
         model=encoder,
@@ -86,7 +87,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         data_collator=MultiVectorEncoderDataCollator(
             preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
         ),
-        sampler=_sampler(recipe, triplets, arguments.world_size),
+        sampler=sampler,
         monitor=monitor,
     )
     run = _run(recipe, triplets, arguments.world_size)

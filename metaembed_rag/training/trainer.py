@@ -43,6 +43,9 @@ class MetaTrainer(MultiVectorEncoderTrainer):
         """Ours, in place of sentence-transformers'."""
         return self.sampler
 
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """None: a model's card is written by whoever publishes it, not while it trains."""
+
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass.
 

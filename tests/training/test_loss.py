@@ -110,7 +110,9 @@ def test_wrong_objectives_are_refused():
 @pytest.fixture(scope="module")
 def encoder(miniature):
     # 16 and 64 Meta Tokens, as in the paper: the ladder's own groups.
-    recipe = miniature.with_options(query_tokens=16, document_tokens=64, groups=tuple((r.query, r.document) for r in LADDER))
+    recipe = miniature.with_options(
+        query_tokens=16, document_tokens=64, groups=tuple((r.query, r.document) for r in LADDER)
+    )
     return trainable_encoder(recipe.recipe, model_config(recipe.recipe))
 
 

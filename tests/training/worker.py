@@ -80,9 +80,7 @@ def placeholders(folder: Path) -> None:
         texts = [f"text {step} {number}" for number in range(3)]
         pictures = [Image.effect_noise((28, 28), 20 + 30 * number + step) for number in range(3)]
         samples = texts if rank == 0 else pictures
-        batch = [
-            {**encoder.preprocess(samples, task=task), "task": task} for task in ("query", "document", "document")
-        ]
+        batch = [{**encoder.preprocess(samples, task=task), "task": task} for task in ("query", "document", "document")]
         value = criterion(batch)
         optimizer.zero_grad()
         value.backward()
