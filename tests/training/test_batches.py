@@ -80,7 +80,7 @@ def test_pairs_that_share_a_text_never_meet_and_none_is_lost():
     for number, row in enumerate(rows):
         # Six documents, each the positive of four queries, written differently.
         row["positive"] = f"Document  {number % 6}" if number % 2 else f"document {number % 6} "
-    found = list(sampler(sources={"a": rows}, weights={"a": 1.0}, batches=6))
+    found = list(sampler(sources={"a": rows}, weights={"a": 1.0}, batches=8))
     for batch in found:
         assert len({rows[index]["positive"].split()[1] for index in batch}) == 4
     assert {index for batch in found for index in batch} == set(range(24))

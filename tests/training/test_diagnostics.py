@@ -89,9 +89,11 @@ def test_the_gradient_norms_are_those_of_the_trainable_rows(miniature, model):
     from metaembed_rag.training.monitor import meta_token_gradients
 
     pairs = read_pairs(miniature.test)[:8]
-    objective = Objective(groups=(Budget(1, 1), Budget(2, 4)))
+    # A model is saved in half precision, which may turn a near tie of two document tokens: so only one takes part.
+    objective = Objective(groups=(Budget(1, 1), Budget(3, 1)), temperature=0.5)
     queries, documents = gradient_norms(model, pairs, objective)
-    assert max(queries[2:]) == max(documents[4:]) == 0
+    assert min(*queries[:3], documents[0]) > 0
+    assert max(*queries[3:], *documents[1:]) == 0
     encoder = trainable_encoder(miniature.recipe, model_config(miniature.recipe))
     columns = [
         encoder.preprocess([row[name] for row in pairs], task="query" if name == "query" else "document")
@@ -123,7 +125,7 @@ def test_a_model_whose_rows_are_all_one_is_found_out(miniature, model):
     kept = weight.detach().clone()
     with torch.no_grad():
         # Equal rows at equal positions differ only by what they attend to, which is nearly nothing here.
-        weight[transformer.document_token_ids] = weight[transformer.document_token_ids[0]]
+        weight[transformer.document_token_ids] = kept[transformer.document_token_ids[0]]
     try:
         told = [str(finding) for finding in diagnose(model, read_pairs(miniature.test)).findings]
     finally:

@@ -92,8 +92,8 @@ def test_bm25_finds_the_document_that_shares_words():
         {"query": "roasting of coffee", "positive": "coffee roasting takes twelve minutes", "negative": ""},
         {"query": "zebra", "positive": "zebra", "negative": ""},
     ]
-    found, report = mine(pairs, Bm25Retriever(), documents=["ferry tickets to Holm", "tax law"])
-    assert found[0].pair["negative"] == "ferry tickets to Holm"
+    found, report = mine(pairs, Bm25Retriever(), documents=["ferry tickets for families", "tax law"])
+    assert found[0].pair["negative"] == "ferry tickets for families"
     assert 2 in report.dropped
 
 
