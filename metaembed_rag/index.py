@@ -4,38 +4,58 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
-from metaembed_rag.budget import Budget, BudgetLike
+import numpy as np
+
+from metaembed_rag.aio import SERVER_LANES, Lane
+from metaembed_rag.budget import LADDER, Budget, BudgetLike
 from metaembed_rag.embedding.backbone import file_sha256
 from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
-from metaembed_rag.hit import Added, Hit
+from metaembed_rag.hit import Added, Hit, Hits
 from metaembed_rag.ingest import (
     READER_VERSION,
     canonical_json,
     digest,
+    embed_again,
     embed_pages,
     group_by_source,
     page_id,
     text_id,
+    whole_page,
 )
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
-from metaembed_rag.progress import Progress, make_progress
-from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.progress import Progress, make_progress, step_progress
+from metaembed_rag.search.calibration import Calibration
+from metaembed_rag.search.explanation import Explanation, make_parts
+from metaembed_rag.search.latency import check_target
+from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
+from metaembed_rag.search.query import FloatArray, Query, check_query, describe_query
+from metaembed_rag.search.searcher import Answer, Searcher
+from metaembed_rag.search.stream import Step, pick_steps, stream_answers
+from metaembed_rag.search.targets import Targets
 from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import Scored
+from metaembed_rag.store.filters import Filter as Conditions
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
-from metaembed_rag.store.schema import GROUPS, Schema
+from metaembed_rag.store.options import ServerOptions
+from metaembed_rag.store.resize import resize
+from metaembed_rag.store.schema import GROUPS, Precision, Schema
 from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from metaembed_rag.embedding.model import MetaEmbed
+    from metaembed_rag.evidence import Evidence, Method
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +75,15 @@ def default_index_path() -> str:
     return os.environ.get(INDEX_VARIABLE) or DEFAULT_INDEX
 
 
+class SearchOptions(TypedDict, total=False):
+    """The keywords of ``search``."""
+
+    budget: BudgetLike | None
+    latency_ms: float | None
+    top_k: int
+    filter: Filter
+
+
 class MetaEmbedIndex:
     """Pages in, ranked pages out, at the budget you choose.
 
@@ -71,10 +100,17 @@ class MetaEmbedIndex:
         engine: "edge" is the embedded engine (default for a folder), "local" is qdrant-client's local mode.
         create: False refuses to make a new index (IndexNotFoundError).
         limits: what a document may cost; see ``Limits``.
+        tenant: whose documents these are; no other tenant's are ever seen, changed or deleted. An index is
+            divided by tenants or not from its first document on.
+        precision: how vectors are stored, fixed when the index is made: "f32", "f16" (half of the disk), "int8" (a
+            quarter), or "4bit" (an eighth of the memory, with 8 bit vectors on disk that rescore). None is that of
+            the index, "f32" for a new one.
+        server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
         IndexLockedError: another process has it open.
-        IndexMismatchError: it was made by another model or another version.
+        IndexMismatchError: it was made by another model or another version, at another precision, or it is not
+            divided by tenants.
     """
 
     def __init__(
@@ -88,6 +124,9 @@ class MetaEmbedIndex:
         engine: Literal["edge", "local"] | None = None,
         create: bool = True,
         limits: Limits | None = None,
+        tenant: str | None = None,
+        precision: Precision | None = None,
+        server: ServerOptions | None = None,
     ) -> None:
         if url is not None and path is not None:
             raise InputError("give a path or a url, not both")
@@ -101,7 +140,14 @@ class MetaEmbedIndex:
         self.limits = limits or Limits()
         self._model_name = model if isinstance(model, (str, Path)) else None
         self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
-        self._store = Store(open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine))
+        opened = open_engine(
+            path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
+        )
+        self._store = Store(opened, tenant=tenant, precision=precision)
+        self._searcher = Searcher(self._store, lambda: self.model)
+        self._targets = Targets(self._store, self._searcher, lambda: self.model)
+        self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
+        self._writes = Lane(1)
 
     def __enter__(self) -> MetaEmbedIndex:
         return self
@@ -116,6 +162,8 @@ class MetaEmbedIndex:
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder. Safe to call twice."""
+        self._reads.close()
+        self._writes.close()
         self._store.close()
 
     @property
@@ -189,6 +237,7 @@ class MetaEmbedIndex:
         texts: Sequence[str],
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        embeddings: Sequence[FloatArray] | None = None,
     ) -> Added:
         """Index texts, each as a document of one page. Texts are never mistaken for paths.
 
@@ -197,6 +246,8 @@ class MetaEmbedIndex:
             ids: any strings; a text under an id that exists replaces the older one. None derives an id from
                 text and metadata, so that adding the same text twice keeps it once.
             metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source.
+            embeddings: document Meta Tokens ``[document tokens, dim]`` of each text by this index's model, which
+                are stored as they are. None embeds the texts, window by window.
 
         Returns:
             the ids, one a text.
@@ -208,9 +259,11 @@ class MetaEmbedIndex:
             raise InputError("add_texts takes a list of texts, not a single one: wrap it in a list")
         metas = _aligned("metadatas", metadatas, len(texts))
         names = _aligned("ids", ids, len(texts))
+        given = _aligned("embeddings", embeddings, len(texts))
+        ready: dict[str, FloatArray] = {}
         entries: dict[str, Page] = {}
         order: list[str] = []
-        for text, name, meta in zip(texts, names, metas, strict=True):
+        for text, name, meta, rows in zip(texts, names, metas, given, strict=True):
             check_text("each of texts", text)
             values = dict(meta or {})
             canonical_json(values)
@@ -223,11 +276,13 @@ class MetaEmbedIndex:
                 source=str(values.get("source", identifier)), number=1, text=text, metadata=values
             )
             order.append(identifier)
+            if rows is not None:
+                ready[identifier] = np.asarray(rows, dtype=np.float32)
         result = Added(order)
         identifiers = list(entries)
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
-            self._add_text_chunk(chunk, result)
+            self._add_text_chunk(chunk, ready, result)
         self._store.settle()
         return result
 
@@ -248,14 +303,60 @@ class MetaEmbedIndex:
         self._store.settle()
         return gone
 
+    def resize(self, document_tokens: int = 16, progress: bool | None = None) -> int:
+        """Store up to ``document_tokens`` Meta Tokens of every window, fewer or more than now.
+
+        Fewer gives the disk of the wider vectors back; budgets beyond are refused from then on. More embeds the
+        stored text again; killed in between, the next call goes on from there. Meanwhile searches are answered at
+        the budgets that every page has, and documents that are added get everything.
+
+        Args:
+            document_tokens: 1, 4, 8, 16 or 64.
+            progress: show a progress bar; None shows one if standard error is a terminal.
+
+        Returns:
+            how many windows were embedded again.
+
+        Raises:
+            BudgetError: there is no such group of Meta Tokens.
+            IndexNotFoundError: nothing was ever indexed.
+            InputError: the index is open for one tenant only; this concerns all of them.
+            StoreError: stored vectors came from elsewhere, so they cannot be made from the text.
+        """
+        with make_progress(progress) as bar:
+            done = 0
+
+            def report(total: int, now: int) -> None:
+                nonlocal done
+                bar.begin(total)
+                for _ in range(now - done):
+                    bar.finish()
+                done = now
+
+            encoded = resize(self._store, document_tokens, lambda windows: embed_again(self.model, windows), report)
+        self._store.settle()
+        return encoded
+
     # -- reading ---------------------------------------------------------------------------------------
 
-    def search(self, query: str, *, budget: BudgetLike = "full", top_k: int = 5, filter: Filter = None) -> list[Hit]:
+    def search(
+        self,
+        query: Query,
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+    ) -> Hits:
         """The pages that answer a query, best first, one result a page.
 
         Args:
-            query: a text.
-            budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
+            query: a text; a PIL picture; ``{"text": ..., "image": ...}``; or float32 query Meta Tokens ``[q, dim]``.
+            budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``. None is the full budget.
+            latency_ms: instead of a budget, the time that 95 of 100 queries may take from query to answer, encoding
+                included: the best plan that meets it under the present load is used. The first such query of an index
+                that was never calibrated takes seconds, to measure it. A target that cannot be met gets the cheapest
+                plan, and ``hits.reachable`` is False.
             top_k: results at most.
             filter: ``{"source": "a.pdf"}``, ``{"page": {"lt": 9}}``, ``{"year": [2019, 2020]}``; "id",
                 "source" and "page" are the hit's fields, other keys are metadata. See ``parse_filter``.
@@ -263,38 +364,186 @@ class MetaEmbedIndex:
         Raises:
             BudgetError: the budget is malformed or not stored in this index.
             FilterError: the filter is malformed.
-            InputError: the query is not a text or is empty, or top_k is below 1.
+            InputError: the query is empty or of no such kind, top_k is below 1, or both a budget and a latency are
+                given.
         """
-        if not check_text("a query", query).strip():
-            raise InputError("a query must not be empty")
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
-        wanted = resolve_budget(budget, self._groups)
-        conditions = parse_filter(filter)
+        return self.search_many([query], budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+    ) -> list[Hits]:
+        """Answer many queries: as ``search`` for each, but encoded together, which is faster.
+
+        With ``latency_ms`` they are answered one after the other, the target holding for each.
+
+        Args and errors are those of ``search``.
+        """
+        if isinstance(queries, (str, Mapping)):
+            raise InputError("search_many takes a list of queries, not a single one: wrap it in a list")
+        for query in queries:
+            check_query(query)
+        conditions = _check_search(budget, latency_ms, top_k, filter)
+        if latency_ms is None:
+            plan = self.plan("full" if budget is None else budget, top_k)
+            if self._store.points == 0:
+                return [_no_hits(query, plan.budget) for query in queries]
+            answers = self._searcher.run_many(queries, plan, conditions, top_k)
+            return [_hits(query, answer, plan) for query, answer in zip(queries, answers, strict=True)]
         if self._store.points == 0:
-            return []
-        rows = self.model.encode_queries([query], budget=wanted)[0]
-        plan = self.plan(wanted, top_k)
-        found = self._store.search(build_stages(plan, rows), conditions, top_k)
-        return [_hit(scored, wanted) for scored in found]
+            return [_no_hits(query, Budget(1, 1)) for query in queries]
+        return [self._search_within(query, latency_ms, conditions, top_k) for query in queries]
+
+    def stream(
+        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+    ) -> Iterator[Hits]:
+        """A coarse ranking first and better ones as they are ready; the last one given is the answer.
+
+        Args:
+            query: as for ``search``.
+            latency_ms: time until the deadline. Nothing is given after it, except the first answer, which always
+                comes. None goes on up to the full budget.
+            top_k: pages an answer.
+            filter: as for ``search``.
+
+        Yields:
+            answers; ``final`` is True for one that nothing better will follow.
+
+        Raises:
+            InputError, FilterError: as for ``search``, when called.
+        """
+        check_query(query)
+        conditions = _check_search(None, latency_ms, top_k, filter)
+        if self._store.points == 0:
+            return iter([_no_hits(query, Budget(1, 1))])
+        seconds = None if latency_ms is None else latency_ms / 1000
+        reached = stream_answers(
+            self._searcher,
+            query,
+            self._steps(seconds, top_k),
+            conditions,
+            top_k,
+            seconds=seconds,
+            load=self._targets.load(),
+            clock=time.perf_counter,
+        )
+        return (_hits(query, one.answer, one.plan, target_ms=latency_ms, final=one.final) for one in reached)
+
+    def explain(
+        self,
+        query: Query,
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+    ) -> Explanation:
+        """Search, and say which plan was taken and how long each part of it took; ``print`` shows it as a table.
+
+        Stages run inside the engine in one go, so each is timed by running the plan up to it: this takes longer than
+        a search. Args and errors are those of ``search``.
+        """
+        check_query(query)
+        conditions = _check_search(budget, latency_ms, top_k, filter)
+        if self._store.points == 0:
+            raise InputError("there is nothing to explain: the index is empty")
+        choice = None if latency_ms is None else self._targets.choose(latency_ms / 1000)
+        if choice is None:
+            plan = self.plan("full" if budget is None else budget, top_k)
+        else:
+            plan = choice.plan.for_results(top_k)
+        answer = self._searcher.run(query, plan, conditions, top_k)
+        if choice is not None:
+            self._targets.observe(choice, answer.seconds)
+        rows, encoding = self._searcher.encode([query], plan.budget.query)
+        observed = self._searcher.time_stages(rows[0], plan, conditions, top_k)
+        measured = self._targets.measured(plan if choice is None else choice.plan)
+        return Explanation(
+            query=describe_query(query),
+            plan=plan,
+            target_ms=latency_ms,
+            predicted_p95_ms=None if choice is None else choice.p95 * 1000,
+            reachable=choice is None or choice.reachable,
+            parts=make_parts(plan, measured, self._targets.load(), encoding, observed),
+            hits=_hits(query, answer, plan, target_ms=latency_ms, reachable=choice is None or choice.reachable),
+            notes=tuple(f"the calibration is stale: {reason}" for reason in self._targets.stale()),
+        )
+
+    def calibrate(
+        self,
+        queries: Sequence[str] | None = None,
+        *,
+        labels: Mapping[str, Iterable[str]] | None = None,
+        progress: bool | None = None,
+    ) -> Calibration:
+        """Measure what each plan costs and is worth on this index and machine, and keep the figures in the index.
+
+        Budgets and latency targets are planned by them from then on. It takes about a minute for 10,000 pages.
+
+        Args:
+            queries: texts as users ask them. None makes some from stored pages.
+            labels: ids of the relevant pages by query; quality is nDCG with them, and the overlap with what the full
+                budget finds without. The first 10 pages are compared, fewer in an index of less than 40.
+            progress: show a progress bar; None shows one if standard error is a terminal.
+
+        Raises:
+            InputError: the index is empty, or a query has no labels.
+        """
+        if isinstance(queries, str):
+            raise InputError("calibrate takes a list of queries, not a single one: wrap it in a list")
+        for query in queries or ():
+            check_query(query)
+        with step_progress("calibrating", progress) as advance:
+            return self._targets.calibrate(queries, labels=labels, advance=advance)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The figures that ``calibrate`` kept in the index; None before."""
+        return self._targets.calibration
 
     def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
-        """The stages that a search at this budget would run on the index as it is now."""
+        """The stages that a search at this budget would run on the index as it is now.
+
+        The measured best of the budget where the index was calibrated, else one for its size.
+        """
         groups = self._groups
-        return make_plan(resolve_budget(budget, groups), points=self._store.points, top_k=top_k, groups=groups)
+        wanted = resolve_budget(budget, groups)
+        measured = self._targets.plan_for(wanted)
+        if measured is not None:
+            return measured.for_results(top_k)
+        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
         return [_hit(scored, Budget(1, 1)) for scored in self._store.get(list(ids))]
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
+        return self._store.vectors(list(ids))
+
     def info(self) -> dict[str, Any]:
-        """What is in the index.
+        """What is in the index, and what it takes.
 
         Returns:
-            a mapping with at least ``pages``, ``documents``, ``bytes`` (None where the engine cannot tell),
-            ``points`` (windows), ``engine``, ``model``, ``dim`` and ``document_tokens``.
+            a mapping with ``pages``, ``documents``, ``points`` (windows), ``bytes`` (on disk; None where the
+            engine cannot tell, and for a tenant), ``path``, ``engine``, ``model``, ``tenant``, ``dim``,
+            ``precision``, ``document_tokens`` (groups that a search may use) and ``building`` (groups that
+            ``resize`` is adding). Once something was written also ``tokens`` (document Meta Tokens kept),
+            ``bytes_by_group`` (raw bytes of vectors by the document Meta Tokens of their group),
+            ``windows_per_page``, and ``budgets``: for every rung of the ladder the raw bytes of vectors, as
+            ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like these in an index resized to that rung.
+            ``calibration`` is None, or when it was made and why it is ``stale``, if it is.
         """
-        return {"path": self.path, **self._store.info()}
+        calibration = self._targets.calibration
+        summary = None
+        if calibration is not None:
+            summary = {"created": calibration.created, "points": calibration.points, "stale": self._targets.stale()}
+        return {"path": self.path, **self._store.info(), "calibration": summary}
 
     def __len__(self) -> int:
         """Pages in the index."""
@@ -304,7 +553,83 @@ class MetaEmbedIndex:
         """The sources of all documents, sorted."""
         return self._store.sources()
 
+    def explain_match(
+        self, query: Query, hit: Hit, *, method: Method = "alone", budget: BudgetLike | None = None
+    ) -> Evidence:
+        """Which words, lines and regions of a hit's page answer the query, to look at and to draw.
+
+        Args and errors are those of ``metaembed_rag.evidence.explain_match``.
+        """
+        from metaembed_rag.evidence import explain_match
+
+        return explain_match(self, query, hit, method=method, budget=budget)
+
+    # -- asynchronous ----------------------------------------------------------------------------------
+
+    async def asearch(self, query: Query, **options: Unpack[SearchOptions]) -> Hits:
+        """``search`` without blocking the event loop; see ``metaembed_rag.aio``."""
+        return await self._reads.run(self.search, query, **options)
+
+    async def asearch_many(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[Hits]:
+        """``search_many`` without blocking the event loop."""
+        return await self._reads.run(self.search_many, queries, **options)
+
+    async def aadd(
+        self,
+        documents: Path_ | Page | Sequence[Path_ | Page],
+        *,
+        ocr: OcrMode = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Added:
+        """``add`` without blocking the event loop."""
+        return await self._writes.run(self.add, documents, ocr=ocr, metadata=metadata, progress=progress)
+
+    async def aadd_texts(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        embeddings: Sequence[FloatArray] | None = None,
+    ) -> Added:
+        """``add_texts`` without blocking the event loop."""
+        return await self._writes.run(self.add_texts, texts, ids, metadatas, embeddings)
+
+    async def adelete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
+        """``delete`` without blocking the event loop."""
+        return await self._writes.run(self.delete, ids, source=source)
+
+    async def aget(self, ids: Sequence[str]) -> list[Hit]:
+        """``get`` without blocking the event loop."""
+        return await self._reads.run(self.get, ids)
+
+    async def astream(
+        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+    ) -> AsyncIterator[Hits]:
+        """``stream`` without blocking the event loop: each answer waits for its turn."""
+        stream = await self._reads.run(self.stream, query, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        while (hits := await self._reads.run(next, stream, None)) is not None:
+            yield hits
+
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int) -> Hits:
+        choice = self._targets.choose(latency_ms / 1000)
+        begun = time.perf_counter()
+        plan = choice.plan.for_results(top_k)
+        answer = self._searcher.run(query, plan, conditions, top_k)
+        self._targets.observe(choice, time.perf_counter() - begun)
+        return _hits(query, answer, plan, target_ms=latency_ms, reachable=choice.reachable)
+
+    def _steps(self, seconds: float | None, top_k: int) -> list[Step]:
+        """Plans for a stream, cheapest first: measured ones that fit the time, or the ladder."""
+        load = self._targets.load() / 1000
+        rungs = self._targets.rungs()
+        if not rungs:
+            return [Step(self.plan(rung, top_k)) for rung in LADDER if rung.document in self._groups]
+        fitting = [one for one in rungs if seconds is None or one.total.p50 * load <= seconds]
+        steps = [Step(one.plan.for_results(top_k), one.search.p50 / 1000) for one in fitting or rungs[:1]]
+        return pick_steps(sorted(steps, key=lambda step: step.seconds or 0.0))
 
     @property
     def _groups(self) -> tuple[int, ...]:
@@ -354,15 +679,23 @@ class MetaEmbedIndex:
         result.extend(identifier for identifier, _ in named)
         result.added += len(named)
 
-    def _add_text_chunk(self, entries: Mapping[str, Page], result: Added) -> None:
-        contents = {key: digest(page.text, canonical_json(dict(page.metadata))) for key, page in entries.items()}
+    def _add_text_chunk(self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], result: Added) -> None:
+        contents = {
+            key: digest(
+                page.text, canonical_json(dict(page.metadata)), *([ready[key].tobytes()] if key in ready else [])
+            )
+            for key, page in entries.items()
+        }
         known = self._store.digests(list(entries)) if self._store.exists else {}
         new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
         result.unchanged += len(entries) - len(new)
         if not new:
             return
         model = self._ensure()
-        points = embed_pages(model, new.items())
+        points = chain(
+            (whole_page(key, page, ready[key]) for key, page in new.items() if key in ready),
+            embed_pages(model, ((key, page) for key, page in new.items() if key not in ready)),
+        )
         self._store.write(_by_document(new, contents, points))
         result.added += len(new)
 
@@ -401,6 +734,41 @@ def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[A
     if isinstance(values, (str, Mapping)) or len(values) != length:
         raise InputError(f"{name} must have one entry a text ({length})")
     return values
+
+
+def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: int, filter: Filter) -> Conditions:
+    if budget is not None and latency_ms is not None:
+        raise InputError("give a budget or latency_ms, not both: a latency target chooses the budget")
+    if latency_ms is not None:
+        check_target(latency_ms)
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
+    return parse_filter(filter)
+
+
+def _hits(
+    query: Query,
+    answer: Answer,
+    plan: Plan,
+    *,
+    target_ms: float | None = None,
+    reachable: bool = True,
+    final: bool = True,
+) -> Hits:
+    return Hits(
+        (_hit(scored, answer.budget) for scored in answer.scored),
+        query=describe_query(query),
+        budget=answer.budget,
+        plan=plan.describe(),
+        seconds=answer.seconds,
+        target_ms=target_ms,
+        reachable=reachable,
+        final=final,
+    )
+
+
+def _no_hits(query: Query, budget: Budget) -> Hits:
+    return Hits(query=describe_query(query), budget=budget, plan="the index is empty", seconds=0.0)
 
 
 def _hit(scored: Scored, budget: Budget) -> Hit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,11 +13,13 @@ from metaembed_rag.commands.options import (
     CollectionOption,
     IndexOption,
     JsonOption,
+    LatencyOption,
     ModelOption,
     TopKOption,
     UrlOption,
     print_json,
 )
+from metaembed_rag.errors import InputError
 
 
 def search(
@@ -24,20 +28,44 @@ def search(
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
     model: ModelOption = "mini",
-    budget: BudgetOption = "full",
+    budget: BudgetOption = None,
+    latency_ms: LatencyOption = None,
     top_k: TopKOption = 5,
     source: Annotated[str | None, typer.Option("--source", help="Only pages of this document.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the plan and the time of its parts too.")] = False,
     as_json: JsonOption = False,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Write the results as an HTML report and show it in the browser.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the HTML report to this file.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw the pages in the terminal ($METAEMBED_PICTURES overrules how).")
+    ] = False,
 ) -> None:
     """Find the pages that answer a query."""
+    if pictures and not sys.stdout.isatty():
+        raise InputError("--pictures draws in a terminal, and the output is none; write a report with --html FILE")
     from metaembed_rag.index import MetaEmbedIndex
 
     condition = {"source": source} if source else None
     with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
-        hits = opened.search(query, budget=budget, top_k=top_k, filter=condition)
+        if explain:
+            found = opened.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
+            hits = found.hits
+            typer.echo(str(found), err=as_json)
+        else:
+            hits = opened.search(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
-        return
-    from metaembed_rag.tables import hits_table
+    else:
+        from metaembed_rag.tables import hits_table
 
-    hits_table(query, hits)
+        hits_table(hits)
+    if pictures:
+        from metaembed_rag.display.terminal import show_pictures
+
+        show_pictures(hits)
+    if html is not None or open_report:
+        from metaembed_rag.display.report import show_report
+
+        typer.echo(show_report(hits.to_html(), html, browser=open_report), err=True)

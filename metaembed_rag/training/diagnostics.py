@@ -36,6 +36,8 @@ REDUNDANT = 0.95
 LOWEST_RANK = 1.5
 #: A gradient below this share of the median counts as none.
 DEAD = 0.01
+#: The first Meta Token takes part in every group, so it should get no less than this share of the others' gradient.
+FIRST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Diagnosis:
     def findings(self) -> list[Finding]:
         """What is off; empty for a model in order."""
         return [
-            *judge_quality(self.quality),
+            *judge_quality(self.quality, first_share(self.query_gradients)),
             *judge_gradients("query", self.query_gradients),
             *judge_gradients("document", self.document_gradients),
             *judge_spread("query", self.query_spread),
@@ -256,8 +258,19 @@ def gradient_norms(
     return tuple(norms[: model.query_tokens]), tuple(norms[model.query_tokens :])
 
 
-def judge_quality(quality: Sequence[Quality]) -> list[Finding]:
-    """Whether quality rises along the ladder, where it falls, and whether the narrowest budget lags."""
+def first_share(norms: Sequence[float]) -> float:
+    """The first Meta Token's gradient over the mean of the others'; 1 where there is nothing to compare."""
+    others = float(np.mean(norms[1:])) if len(norms) > 1 else 0.0
+    return norms[0] / others if others > 0 else 1.0
+
+
+def judge_quality(quality: Sequence[Quality], share: float | None = None) -> list[Finding]:
+    """Whether quality rises along the ladder, where it falls, and whether the narrowest budget lags.
+
+    Args:
+        quality: narrowest budget first.
+        share: ``first_share`` of the query Meta Tokens, which tells the two causes of a lag apart; None if unknown.
+    """
     findings = [
         Finding(
             f"MRR falls from {low.mrr:.3f} at {low.budget} to {high.mrr:.3f} at {high.budget}",
@@ -272,8 +285,10 @@ def judge_quality(quality: Sequence[Quality]) -> list[Finding]:
         findings.append(
             Finding(
                 f"{quality[0].budget} lies {gap:.3f} MRR below {quality[-1].budget}",
-                "too little gradient reaches the first Meta Tokens; train with the narrow groups, raise their "
-                "weights, or widen dim",
+                "too little gradient reaches the first Meta Tokens; train with the narrow groups, or raise their weights"
+                if share is None or share < FIRST_SHARE
+                else "the first Meta Tokens get their gradient, so either the narrow groups were left out of the "
+                "training, or one vector holds too little of this data: widen dim, or train longer",
             )
         )
     return findings
@@ -299,10 +314,10 @@ def judge_gradients(side: str, norms: Sequence[float]) -> list[Finding]:
                 "they lie outside every group, or are never the best match; check groups, or train longer",
             )
         )
-    if len(norms) > 1 and norms[0] < 0.5 * float(np.mean(norms[1:])):
+    if (share := first_share(norms)) < FIRST_SHARE:
         findings.append(
             Finding(
-                f"the first {side} Meta Token gets {norms[0] / float(np.mean(norms[1:])):.2f} of the others' gradient",
+                f"the first {side} Meta Token gets {share:.2f} of the others' gradient",
                 "the narrow groups are missing or weigh too little; (1,1) will lag behind",
             )
         )

@@ -64,7 +64,9 @@ def test_a_fall_along_the_ladder_and_a_gap_are_named():
     assert "nested loss" in fall.cause
     (gap,) = judge_quality(quality(0.4, 0.6, 0.7, 0.74, 0.75))
     assert "(1,1) lies 0.350 MRR below (16,64)" in gap.observed
-    assert "first Meta Tokens" in gap.cause
+    assert "too little gradient reaches the first Meta Tokens" in gap.cause
+    (gap,) = judge_quality(quality(0.4, 0.6, 0.7, 0.74, 0.75), share=2.0)
+    assert "widen dim" in gap.cause
 
 
 def test_gradients_that_are_missing_or_lopsided_are_named():

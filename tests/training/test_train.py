@@ -170,7 +170,7 @@ def test_mistakes_are_told_before_anything_is_trained(miniature, tmp_path, chang
 
 def test_a_text_backbone_refuses_images(miniature, tmp_path, pictures):
     recipe = replace(miniature.recipe, sources={"pictures": 9})
-    with pytest.raises(InputError, match="'pictures' has images.*vision backbone"):
+    with pytest.raises(InputError, match=r"'pictures' has images.*vision backbone"):
         train(recipe, pictures, tmp_path)
 
 
