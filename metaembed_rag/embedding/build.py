@@ -48,7 +48,7 @@ def build_encoder(
     check_model_type(folder, config.model_type)
     options: dict[str, Any] = {"attn_implementation": attention} | ({} if dtype is None else {"dtype": dtype})
     try:
-        with _quietly():
+        with quietly():
             transformer = _load_transformer(folder, family, config, options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"backbone {config.backbone!r} cannot be loaded: {error}") from error
@@ -104,7 +104,7 @@ def add_adapter(
         target_modules=family.lora_targets,
         trainable_token_indices={family.embedding: ids},
     )
-    with _quietly():
+    with quietly():
         transformer.model = get_peft_model(transformer.model, lora)
 
 
@@ -147,7 +147,7 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     if missing:
         raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
     try:
-        with _quietly():
+        with quietly():
             adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
             transformer.model = adapted.merge_and_unload()
         if config.dim is not None:
@@ -175,7 +175,7 @@ def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No progress bar for weights that load in a blink, nor peft's use of a name that transformers renames."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -191,7 +191,7 @@ def _quietly() -> Iterator[None]:
 def _reserved_ids(transformer: MetaTokenInput, family: Family, config: ModelConfig) -> list[int]:
     rows = transformer.model.get_input_embeddings().weight.shape[0]
     try:
-        return family.reserve(transformer.tokenizer, rows, config.query_tokens + config.document_tokens)
+        return family.reserve(transformer.words, rows, config.query_tokens + config.document_tokens)
     except ModelError as error:
         raise ModelError(f"{config.backbone!r} cannot hold this model's Meta Tokens: {error}") from error
 

@@ -49,37 +49,29 @@ def check_list(items: Any, where: str) -> list[Any]:
     raise InputError(f"{where} takes a list, not a single {type(items).__name__}: wrap it in a list")
 
 
-def to_sample(item: Any, what: str) -> Sample:
-    """Read one input.
+def check_sample(item: Any, what: str) -> str:
+    """The text of one input, "" where it is a picture alone; pictures are not decoded yet.
 
     Args:
-        item: a text, a PIL picture, a Page, or a mapping with "text", "image" or both. A page that can be drawn
-            is a picture.
+        item: a text, a PIL picture, a Page, or a mapping with "text", "image" or both.
         what: "a query" or "a document", for messages.
 
     Raises:
-        InputError: anything else, a mapping without text and image, or a picture that cannot be decoded.
+        InputError: anything else, or a mapping without text and image.
     """
     if isinstance(item, str):
-        return Sample(check_text(what, item))
+        return check_text(what, item)
+    if isinstance(item, Page):
+        return check_text(what, item.text) if item.render is None else ""
     from PIL.Image import Image as PilImage
 
     if isinstance(item, PilImage):
-        return Sample("", _decode(item, what))
-    if isinstance(item, Page):
-        picture = item.image()
-        return Sample("" if picture is not None else check_text(what, item.text), picture)
-    if isinstance(item, Mapping):
-        return _from_mapping(item, what)
-    raise InputError(
-        f"{what} is a text, a PIL picture, {'a Page, ' if what == 'a document' else ''}or a mapping with 'text' "
-        f"and 'image', not {type(item).__name__}"
-    )
-
-
-def _from_mapping(item: Mapping[str, Any], what: str) -> Sample:
-    from PIL.Image import Image as PilImage
-
+        return ""
+    if not isinstance(item, Mapping):
+        page = "a Page, " if what == "a document" else ""
+        raise InputError(
+            f"{what} is a text, a PIL picture, {page}or a mapping with 'text' and 'image', not {type(item).__name__}"
+        )
     unknown = set(item) - {"text", "image"}
     if unknown:
         raise InputError(f"{what}: a mapping has 'text' and 'image', not {sorted(map(str, unknown))}")
@@ -90,10 +82,20 @@ def _from_mapping(item: Mapping[str, Any], what: str) -> Sample:
         raise InputError(f"{what}: 'image' is a PIL picture, not {type(picture).__name__}; use PIL.Image.open(path)")
     if text is not None and not isinstance(text, str):
         raise InputError(f"{what}: 'text' is a string, not {type(text).__name__}")
-    return Sample(
-        "" if text is None else check_text(what, text),
-        None if picture is None else _decode(picture, what),
-    )
+    return "" if text is None else check_text(what, text)
+
+
+def to_sample(item: Any, what: str) -> Sample:
+    """Read one input; a page that can be drawn is a picture.
+
+    Raises:
+        InputError: as for ``check_sample``, or a picture that cannot be decoded.
+    """
+    text = check_sample(item, what)
+    if isinstance(item, Page):
+        return Sample(text, item.image())
+    picture = item.get("image") if isinstance(item, Mapping) else None if isinstance(item, str) else item
+    return Sample(text, None if picture is None else _decode(picture, what))
 
 
 def read_text(item: Any, what: str) -> str:

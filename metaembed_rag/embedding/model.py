@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metaembed_rag.budget import Budget, BudgetLike
 from metaembed_rag.embedding.build import parts
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.embedding.inputs import Document, Query, Sample, check_list, read_text, to_sample
+from metaembed_rag.embedding.inputs import Document, Query, check_list, check_sample, read_text
 from metaembed_rag.embedding.load import PRETRAINED, load_model
 from metaembed_rag.embedding.tokens import MetaTokenInput
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
@@ -193,10 +193,10 @@ class MetaEmbed:
         Raises:
             InputError: something else, a query without text and image, or a picture that cannot be decoded.
         """
-        samples = self._read(check_list(queries, "encode_queries"), "a query")
+        items = self._read(check_list(queries, "encode_queries"), "a query")
         count = self.query_tokens if budget is None else min(Budget.parse(budget).query, self.query_tokens)
-        self._warn_if_cut(samples, "query")
-        return self._encode(samples, "query", count, batch_size)
+        self._warn_if_cut(items, "query")
+        return self._encode(items, "query", count, batch_size)
 
     def encode_documents(
         self, documents: Sequence[Document], *, budget: BudgetLike | None = None, batch_size: int = 32
@@ -217,10 +217,10 @@ class MetaEmbed:
         Raises:
             InputError: something else, a document without text and image, or a picture that cannot be decoded.
         """
-        samples = self._read(check_list(documents, "encode_documents"), "a document")
+        items = self._read(check_list(documents, "encode_documents"), "a document")
         count = self.document_tokens if budget is None else min(Budget.parse(budget).document, self.document_tokens)
-        self._warn_if_cut(samples, "document")
-        return self._encode(samples, "document", count, batch_size)
+        self._warn_if_cut(items, "document")
+        return self._encode(items, "document", count, batch_size)
 
     def score(self, queries: FloatArray, documents: FloatArray, *, budget: BudgetLike | None = None) -> FloatArray:
         """MaxSim of every query with every document: its sum or, where the config says so, mean over query tokens.
@@ -270,18 +270,20 @@ class MetaEmbed:
     def _prompt(self, task: str) -> str:
         return self.config.query_prompt if task == "query" else self.config.document_prompt
 
-    def _read(self, items: list[Any], what: str) -> list[Sample]:
-        if self.sees:
-            return [to_sample(item, what) for item in items]
-        return [Sample(read_text(item, what)) for item in items]
+    def _read(self, items: list[Any], what: str) -> list[Any]:
+        """Checked inputs. Of a backbone that sees, pictures are decoded and pages drawn a batch at a time, later."""
+        if not self.sees:
+            return [read_text(item, what) for item in items]
+        for item in items:
+            check_sample(item, what)
+        return items
 
-    def _encode(self, samples: list[Sample], task: str, count: int, batch_size: int) -> FloatArray:
-        if not samples:
+    def _encode(self, items: list[Any], task: str, count: int, batch_size: int) -> FloatArray:
+        if not items:
             return np.empty((0, count, self.dim), dtype=np.float32)
         with self._lock:
-            rows: Sequence[FloatArray] = self.encoder.encode(  # type: ignore[assignment]
-                # Plain texts are sorted by length, which saves padding.
-                [sample.text if sample.picture is None else sample for sample in samples],
+            rows: Sequence[FloatArray] = self.encoder.encode(
+                items,
                 task=task,
                 prompt=self._prompt(task) or None,
                 budget=count,
@@ -294,9 +296,9 @@ class MetaEmbed:
             raise ModelError(f"{self!r} produced values that are not finite; its weights are damaged")
         return embeddings
 
-    def _warn_if_cut(self, samples: Sequence[Sample], task: str) -> None:
+    def _warn_if_cut(self, items: Sequence[Any], task: str) -> None:
         # A token takes a character at least, so short texts need no second tokenisation.
-        texts = [sample.text for sample in samples]
+        texts = [check_sample(item, "an input") for item in items]
         with self._lock:
             capacity = self._capacity(task)
             cut = [text for text in texts if len(text) > capacity and len(self._input.offsets(text)) > capacity]

@@ -24,6 +24,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.build import quietly
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.tokens import META_TOKENS, MetaTokenHead, MetaTokenInput
 from metaembed_rag.errors import ModelError
@@ -89,7 +90,8 @@ def load_prepended(folder: Path, *, device: str | None, dtype: str | None) -> tu
         ModelError: it is not of this layout, or damaged.
     """
     try:
-        return _load(folder, device, dtype)
+        with quietly():
+            return _load(folder, device, dtype)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder} is not a model whose learned vectors stand ahead of the text, or it is damaged: {error}"
@@ -98,7 +100,7 @@ def load_prepended(folder: Path, *, device: str | None, dtype: str | None) -> tu
 
 def _load(folder: Path, device: str | None, dtype: str | None) -> tuple[ModelConfig, MultiVectorEncoder]:
     modules = _read(folder / "modules.json")
-    first, dense = folder / modules[0]["path"], _find_dense(folder, modules)
+    first, dense = folder / str(modules[0]["path"]), _find_dense(folder, modules)
     settings = _read(folder / "config_sentence_transformers.json")
     lengths = _read(first / "sentence_bert_config.json") if (first / "sentence_bert_config.json").exists() else {}
     projection = _tensors(dense)["linear.weight"]
@@ -143,7 +145,7 @@ def _find_dense(folder: Path, modules: list[dict[str, Any]]) -> Path:
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules[1:]]
     if [kind for kind in kinds if kind != "MultiVectorMask"] != ["Dense", "Normalize"]:
         raise ModelError(f"{folder}: its modules are {kinds}, not Dense and Normalize behind the encoder")
-    dense = folder / modules[1 + kinds.index("Dense")]["path"]
+    dense = folder / str(modules[1 + kinds.index("Dense")]["path"])
     settings = _read(dense / "config.json")
     if settings.get("bias") or not str(settings.get("activation_function", "Identity")).endswith("Identity"):
         raise ModelError(f"{dense}: only a linear projection without bias is supported")

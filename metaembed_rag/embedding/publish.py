@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from metaembed_rag.embedding.build import ADAPTER_CONFIG_FILE
 from metaembed_rag.embedding.card import CardFacts, write_card
@@ -58,7 +60,6 @@ def push_model(
     backbone: str | None,
 ) -> str:
     """Save to a passing folder and upload it in one commit; see ``MetaEmbed.push_to_hub``."""
-    from httpx import HTTPError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
@@ -85,11 +86,20 @@ def push_model(
             )
         except HFValidationError as error:
             raise InputError(f"repo_id must be 'owner/name': {error}") from error
-        except (HfHubHTTPError, HTTPError, OfflineModeIsEnabled, OSError) as error:
+        except (HfHubHTTPError, _transport_error(), OfflineModeIsEnabled, OSError) as error:
             raise ModelError(
-                f"{repo_id} could not be pushed: {error}; check the network, HF_HUB_OFFLINE and your token (hf auth login)"
+                f"{repo_id} could not be pushed: {error}; check network, HF_HUB_OFFLINE and token (hf auth login)"
             ) from error
     return str(commit.commit_url)
+
+
+def _transport_error() -> type[Exception]:
+    """The base of what the hub library's HTTP client raises; which client that is differs between its versions."""
+    from huggingface_hub import utils
+
+    client: Any = getattr(utils, "httpx", None) or import_module("httpx")
+    error: type[Exception] = client.HTTPError
+    return error
 
 
 def _copy(source: Path, target: Path) -> None:

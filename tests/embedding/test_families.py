@@ -132,6 +132,16 @@ def test_bfloat16_is_close_to_float32(config, encoder, inputs):
     assert (rows * expected).sum(axis=-1).min() > 0.98
 
 
+def test_a_bfloat16_backbone_is_trained(config, inputs):
+    encoder = build_encoder(config, device="cpu", dtype="bfloat16")
+    add_adapter(encoder, config, rank=2, alpha=2, dropout=0.0, seed=3)
+    encoder(encoder.preprocess(inputs, task="document"))["token_embeddings"][..., :5].sum().backward()
+    parameters = trainable_parameters(encoder)
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in parameters.values())
+    assert all(value.grad.any() for name, value in parameters.items() if "lora_A" not in name)
+    assert {value.dtype for name, value in parameters.items() if "lora" in name} == {torch.float32}
+
+
 @pytest.mark.parametrize("name", ["<|image_pad|>", "<image>", "<|image|>", "[unused3]", "<unused4>", "<|im_end|>"])
 def test_a_text_that_names_special_tokens_does_not_become_them(encoder, family, name):
     transformer, _ = parts(encoder)

@@ -28,7 +28,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     torch.manual_seed(5)
     modernbert(folder)
-    Transformer(str(folder), query_length=32, document_length=64).save(str(folder))
+    Transformer(str(folder), query_length=64, document_length=96).save(str(folder))
     for index, module in enumerate(
         (Dense(HIDDEN, DIM, bias=False, activation_function=torch.nn.Identity()), Normalize())
     ):
@@ -92,7 +92,7 @@ def test_long_texts_fit_their_windows(published):
     windows = model.windows("ferries and coffee " * 20)
     assert len(windows) > 1
     lengths = [len(model.encoder.tokenizer(PROMPTS["document"] + window.text)["input_ids"]) for window in windows]
-    assert max(lengths) <= 64
+    assert max(lengths) <= 96
 
 
 def test_saving_it_keeps_it_whole(published, tmp_path):
