@@ -285,7 +285,8 @@ def judge_quality(quality: Sequence[Quality], share: float | None = None) -> lis
         findings.append(
             Finding(
                 f"{quality[0].budget} lies {gap:.3f} MRR below {quality[-1].budget}",
-                "too little gradient reaches the first Meta Tokens; train with the narrow groups, or raise their weights"
+                "too little gradient reaches the first Meta Tokens; train with the narrow groups, or raise their "
+                "weights"
                 if share is None or share < FIRST_SHARE
                 else "the first Meta Tokens get their gradient, so either the narrow groups were left out of the "
                 "training, or one vector holds too little of this data: widen dim, or train longer",
