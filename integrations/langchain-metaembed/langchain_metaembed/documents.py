@@ -1,14 +1,19 @@
-"""From hits to LangChain documents."""
+"""From hits to LangChain documents, and from documents to the pictures of their pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from langchain_core.documents import Document
 
+from metaembed_rag.errors import InputError
 from metaembed_rag.ingest import page_id
+from metaembed_rag.pages import render_page
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from metaembed_rag.hit import Hit
 
 
@@ -24,3 +29,25 @@ def to_document(hit: Hit) -> Document:
         metadata.setdefault("source", hit.source)
         metadata.setdefault("page", hit.page)
     return Document(page_content=hit.text, id=hit.id, metadata=metadata)
+
+
+def to_documents(hits: Iterable[Hit]) -> list[Document]:
+    """``to_document`` of each, in order."""
+    return [to_document(hit) for hit in hits]
+
+
+def draw_page(document: Document, dpi: int = 144) -> Image:
+    """The page that a document came from, as a picture, drawn from its file now.
+
+    Args:
+        document: with "source" and "page" in its metadata, from a search or from MetaEmbedLoader.
+        dpi: dots per inch.
+
+    Raises:
+        InputError: the document does not name its page, or is a page of plain text.
+        DocumentError: the file is no longer there, or has no such page any more.
+    """
+    source, page = document.metadata.get("source"), document.metadata.get("page")
+    if not isinstance(source, str) or isinstance(page, bool) or not isinstance(page, int):
+        raise InputError("a document is drawn from the 'source' and 'page' of its metadata, and this one has none")
+    return render_page(source, page, dpi)
