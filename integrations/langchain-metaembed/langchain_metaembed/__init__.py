@@ -10,10 +10,10 @@ from langchain_metaembed.retrievers import MetaEmbedRetriever
 from langchain_metaembed.vectorstores import MetaEmbedVectorStore
 
 __all__ = [
+    "KeywordError",
     "MetaEmbedEmbeddings",
     "MetaEmbedLoader",
     "MetaEmbedRetriever",
     "MetaEmbedVectorStore",
-    "KeywordError",
     "draw_page",
 ]

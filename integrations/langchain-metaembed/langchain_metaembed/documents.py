@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
     from metaembed_rag.hit import Hit
 
+#: Where the LlamaIndex integration keeps what makes a text a node; no framework shows it.
+_NODE = "_llama_index"
+
 
 def to_document(hit: Hit) -> Document:
     """The page as a Document: its text, its id and its metadata.
 
     A page of a file also gets "source" and "page" (from 1), unless its metadata has keys of these names. A text
-    that was added as such comes back with exactly the metadata it was added with.
+    that was added as such comes back with exactly the metadata it was added with, and so does a LlamaIndex node.
     """
-    metadata = dict(hit.metadata)
+    metadata = {key: value for key, value in hit.metadata.items() if key != _NODE}
     # Pages of files have ids made of source and number; texts have the id that was given, or one of their own.
     if hit.id == page_id(hit.source, hit.page):
         metadata.setdefault("source", hit.source)

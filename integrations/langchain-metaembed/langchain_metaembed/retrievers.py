@@ -15,8 +15,8 @@ from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, 
 from typing_extensions import Self
 
 from langchain_metaembed.arguments import SEARCH_OPTIONS, Dial, open_index, refuse_unknown
-from langchain_metaembed.configuration import index_configuration, json_filter
 from langchain_metaembed.documents import to_documents
+from langchain_metaembed.json_filter import json_filter
 from metaembed_rag.budget import Budget
 from metaembed_rag.index import MetaEmbedIndex
 
@@ -119,7 +119,7 @@ class MetaEmbedRetriever(BaseRetriever):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        written: dict[str, Any] = {"index": index_configuration(self.index)}
+        written: dict[str, Any] = {"index": self.index.configuration()}
         if self.budget is not None:
             written["budget"] = [self.budget.query, self.budget.document]
         if self.filter is not None:
@@ -128,6 +128,6 @@ class MetaEmbedRetriever(BaseRetriever):
 
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """The constructor's arguments; "not implemented" for an index in memory, which cannot be opened again."""
-        if index_configuration(self.index) is None:
+        if self.index.configuration() is None:
             return self.to_json_not_implemented()
         return super().to_json()

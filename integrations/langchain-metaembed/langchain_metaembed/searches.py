@@ -60,9 +60,7 @@ class MetaEmbedSearches(VectorStore):
         """As ``similarity_search``, each document with its score."""
         return _scored(self._find(query, k, options))
 
-    async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, **options: Any
-    ) -> Scores:
+    async def asimilarity_search_with_score(self, query: str, k: int = 4, **options: Any) -> Scores:
         """As ``similarity_search_with_score``."""
         return _scored(await self._afind(query, k, options))
 
@@ -93,9 +91,7 @@ class MetaEmbedSearches(VectorStore):
 
     # -- by vector and by picture ----------------------------------------------------------------------
 
-    def similarity_search_by_vector(
-        self, embedding: Vectors, k: int = 4, **options: Any
-    ) -> list[Document]:
+    def similarity_search_by_vector(self, embedding: Vectors, k: int = 4, **options: Any) -> list[Document]:
         """The documents nearest to an embedding.
 
         Args:
@@ -110,9 +106,7 @@ class MetaEmbedSearches(VectorStore):
         """
         return to_documents(self._find(*_by_vector(embedding, k, options)))
 
-    async def asimilarity_search_by_vector(
-        self, embedding: Vectors, k: int = 4, **options: Any
-    ) -> list[Document]:
+    async def asimilarity_search_by_vector(self, embedding: Vectors, k: int = 4, **options: Any) -> list[Document]:
         """As ``similarity_search_by_vector``."""
         return to_documents(await self._afind(*_by_vector(embedding, k, options)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_core.vectorstores import VectorStore
 
@@ -17,6 +17,8 @@ from metaembed_rag.pages import OcrMode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from metaembed_rag import MetaEmbed
 
 _TEXTS = ("texts", "metadatas", "ids", "batch_size")
 
@@ -86,13 +88,14 @@ class MetaEmbedWrites(VectorStore):
         """Index pictures of pages.
 
         A file is indexed as ``MetaEmbedIndex.add`` does: each of its pages under an id made of path and number, to be
-        drawn again from its source. A picture in memory is kept as the text that recognition finds in it.
+        drawn again from its source. A picture in memory is kept as the text that recognition finds in it, and as
+        what a model with eyes sees.
 
         Args:
             images: paths or ``file:`` URIs of pictures and PDFs; base64 ``data:`` URIs; PIL pictures.
             metadatas: JSON values, one mapping a picture.
             ids: one a picture; pictures in memory only. None derives them from the pixels.
-            ocr: for files, as in ``MetaEmbedIndex.add``.
+            ocr: as in ``MetaEmbedIndex.add``; "never" leaves pictures without text.
 
         Returns:
             the ids of all pages, in order.
@@ -101,6 +104,8 @@ class MetaEmbedWrites(VectorStore):
             DocumentError: a picture cannot be read; those before it are indexed.
             InputError: lengths differ, or an id is given for a file.
         """
+        if ocr not in get_args(OcrMode):
+            raise InputError(f"ocr={ocr!r} is not understood: pass 'auto', 'never' or 'always'")
         added: list[str] = []
         for image, file, metadata, name in _each_image(images, metadatas, ids):
             if file is not None:
@@ -108,7 +113,10 @@ class MetaEmbedWrites(VectorStore):
                 continue
             picture = open_picture(image, self.index.limits)
             identifier = picture_id(picture) if name is None else name
-            added += self.index.add_texts([_read_text(picture)], [identifier], [metadata])
+            # A model with eyes looks at the picture; its text is what the documents say.
+            seen = self.index.model.encode_documents([picture]) if _sees(self.index.model) else None
+            text = "" if ocr == "never" else _read_text(picture)
+            added += self.index.add_texts([text], [identifier], [metadata], seen)
         return added
 
     async def aadd_images(
@@ -189,6 +197,10 @@ def _some(ids: list[str] | None, unknown: dict[str, Any]) -> list[str]:
     if ids is None:
         raise InputError("delete needs ids; for all pages of a file use store.index.delete(source=...)")
     return ids
+
+
+def _sees(model: MetaEmbed) -> bool:
+    return bool(getattr(model, "sees", False))
 
 
 def _read_text(picture: Image) -> str:

@@ -1,12 +1,10 @@
-"""Configuration as JSON values: how to open an index again, without anything secret."""
+"""Filters as JSON values, for configuration that is written down."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
-
-from metaembed_rag.index import MetaEmbedIndex
 
 
 def json_filter(value: Any) -> Any:
@@ -18,8 +16,3 @@ def json_filter(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [json_filter(entry) for entry in value]
     return value.isoformat() if isinstance(value, date) else value
-
-
-def index_configuration(index: MetaEmbedIndex) -> dict[str, Any] | None:
-    """The arguments that open an index again, without its key; None for one in memory, which cannot be."""
-    return None if index.path in (None, ":memory:") else {"path": index.path}
