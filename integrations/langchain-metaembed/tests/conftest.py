@@ -44,6 +44,14 @@ def read_index(model):
         yield opened
 
 
+@pytest.fixture(scope="module")
+def local_index(model):
+    """The same on the local mode of Qdrant's client."""
+    with MetaEmbedIndex(":memory:", engine="local", model=model) as opened:
+        fill(opened)
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def picture():
     """A small picture that says something about ferries."""

@@ -101,8 +101,8 @@ async def test_asynchronous_calls_refuse_unknown_keywords(store, call):
         lambda index: MetaEmbedVectorStore(index, budgte=4),
         lambda index: MetaEmbedEmbeddings(modell="mini"),
         lambda index: MetaEmbedRetriever(index=index, budgte=4),
-        lambda index: MetaEmbedVectorStore(index).as_retriever().__class__(
-            vectorstore=MetaEmbedVectorStore(index), budgte=4
+        lambda index: (
+            MetaEmbedVectorStore(index).as_retriever().__class__(vectorstore=MetaEmbedVectorStore(index), budgte=4)
         ),
     ],
 )
