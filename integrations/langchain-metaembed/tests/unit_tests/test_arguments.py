@@ -107,7 +107,7 @@ async def test_asynchronous_calls_refuse_unknown_keywords(store, call):
     ],
 )
 def test_constructors_refuse_unknown_keywords(read_index, make):
-    with pytest.raises((TypeError, ValidationError), match="budgte|modell"):
+    with pytest.raises((TypeError, ValidationError), match=r"budgte|modell"):
         make(read_index)
 
 

@@ -73,7 +73,7 @@ def test_what_is_no_picture_here_is_refused(given, message):
 def test_files_are_told_from_pictures_in_memory(image, tmp_path):
     assert path_of("reports/a.png") == "reports/a.png"
     assert path_of(Path("a.png")) == "a.png"
-    assert path_of("file:///tmp/a%20b.png") == "/tmp/a b.png"
+    assert path_of("file:///scans/a%20b.png") == "/scans/a b.png"
     assert path_of(image) is None
     assert path_of(as_data(tmp_path, image)) is None
 
