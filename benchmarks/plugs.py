@@ -105,8 +105,8 @@ def make_table(report: dict[str, Any]) -> str:
     lines = [
         "# What the plugs add to a search",
         "",
-        f"Budget {report['budget']}, {TOP_K} pages a search out of {report['pages']}. Overhead is the call less the search",
-        f"inside it. {report['processors']} processors, load {report['load']} before the run.",
+        f"Budget {report['budget']}, {TOP_K} pages a search out of {report['pages']}; load {report['load']} on",
+        f"{report['processors']} processors before the run. Overhead is the call less the search inside it.",
         "",
         "| call | p50 ms | overhead p50 ms | overhead p95 ms |",
         "|---|---|---|---|",

@@ -56,7 +56,7 @@ def make_chain(store: MetaEmbedVectorStore, **options: Any) -> Runnable[str, dic
         | make_model()
         | StrOutputParser()
     )
-    gathered: Runnable[str, dict[str, Any]] = {  # type: ignore[assignment]  # LangChain reads a dict as a runnable
+    gathered: Runnable[str, dict[str, Any]] = {
         "documents": store.as_retriever(**options),
         "question": RunnablePassthrough(),
     } | RunnablePassthrough.assign(answer=answer)

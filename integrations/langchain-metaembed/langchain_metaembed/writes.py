@@ -114,7 +114,7 @@ class MetaEmbedWrites(VectorStore):
             picture = open_picture(image, self.index.limits)
             identifier = picture_id(picture) if name is None else name
             # A model with eyes looks at the picture; its text is what the documents say.
-            seen = self.index.model.encode_documents([picture]) if _sees(self.index.model) else None
+            seen = list(self.index.model.encode_documents([picture])) if _sees(self.index.model) else None
             text = "" if ocr == "never" else _read_text(picture)
             added += self.index.add_texts([text], [identifier], [metadata], seen)
         return added
@@ -179,9 +179,9 @@ def _each_image(
     """Pictures with the path of those that are files, metadata and id; all checked before the first is indexed."""
     if isinstance(images, (str, Path)) or not isinstance(images, Sequence):
         raise InputError("add_images takes a list of pictures, not a single one: wrap it in a list")
-    for name, values in (("metadatas", metadatas), ("ids", ids)):
+    for what, values in (("metadatas", metadatas), ("ids", ids)):
         if values is not None and (isinstance(values, str) or len(values) != len(images)):
-            raise InputError(f"{name} must have one entry a picture ({len(images)})")
+            raise InputError(f"{what} must have one entry a picture ({len(images)})")
     files = [path_of(image) for image in images]
     names: Sequence[str | None] = [None] * len(images) if ids is None else ids
     for file, name in zip(files, names, strict=True):
