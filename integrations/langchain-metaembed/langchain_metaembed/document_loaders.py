@@ -112,14 +112,14 @@ class MetaEmbedLoader(BaseLoader):
             if self.folder is None:
                 metadata["image"] = base64.b64encode(content.getvalue()).decode("ascii")
             else:
-                metadata["image_path"] = str(self._write(page, content.getvalue()))
+                metadata["image_path"] = str(_write(self.folder, page, content.getvalue()))
         return Document(page_content=page.text, metadata=metadata)
 
-    def _write(self, page: Page, content: bytes) -> Path:
-        assert self.folder is not None  # noqa: S101  # the caller's condition, for the type checker
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # The source's digest: two files of one name in different folders get different pictures.
-        name = f"{Path(page.source).stem}-{sha256(page.source.encode()).hexdigest()[:12]}-{page.number}.png"
-        path = self.folder / name
-        path.write_bytes(content)
-        return path
+
+def _write(folder: Path, page: Page, content: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    # The source's digest: two files of one name in different folders get different pictures.
+    name = f"{Path(page.source).stem[:60]}-{sha256(page.source.encode()).hexdigest()[:12]}-{page.number}.png"
+    path = folder / name
+    path.write_bytes(content)
+    return path
