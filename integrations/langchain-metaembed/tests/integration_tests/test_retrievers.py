@@ -97,6 +97,29 @@ def test_fields_are_configured(read_index, asked):
             configurable.with_config(configurable={"budget": 99}).invoke(QUESTION)
 
 
+async def test_a_latency_target_reaches_the_index_until_a_budget_replaces_it(read_index, asked):
+    index_wide = MetaEmbedVectorStore(read_index, latency_ms=60_000)
+    assert len(index_wide.similarity_search(QUESTION, k=2)) == 2
+    assert asked.last == {"top_k": 2, "latency_ms": 60_000}
+    for retriever in both_kinds(read_index, latency_ms=50_000, k=3):
+        assert {document.id for document in retriever.invoke(QUESTION)} == {"ferry", "coffee", "solar"}
+        assert asked.last == {"top_k": 3, "latency_ms": 50_000}
+        assert len(await retriever.ainvoke(QUESTION, latency_ms=40_000)) == 3
+        assert asked.last == {"top_k": 3, "latency_ms": 40_000}
+        retriever.invoke(QUESTION, budget=2)
+        assert asked.last == {"top_k": 3, "budget": Budget(2, 4)}
+    fields = {name: ConfigurableField(id=name) for name in ("budget", "latency_ms")}
+    (alone, of_store) = (
+        retriever.configurable_fields(**fields) for retriever in both_kinds(read_index, latency_ms=50_000)
+    )
+    of_store.with_config(configurable={"budget": 2}).invoke(QUESTION)
+    assert asked.last == {"top_k": 4, "budget": Budget(2, 4)}
+    alone.with_config(configurable={"budget": 2, "latency_ms": None}).invoke(QUESTION)
+    assert asked.last == {"top_k": 4, "budget": Budget(2, 4)}
+    with pytest.raises(ValueError, match="not both"):
+        alone.with_config(configurable={"budget": 2}).invoke(QUESTION)
+
+
 def test_a_store_retriever_listens_to_its_search_kwargs(read_index, asked):
     retriever = MetaEmbedVectorStore(read_index).as_retriever(k=3)
     retriever.search_kwargs["k"] = 1
