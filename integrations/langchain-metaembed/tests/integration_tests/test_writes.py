@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 
 import pytest
 from langchain_core.documents import Document
@@ -11,6 +10,7 @@ from langchain_core.indexing import InMemoryRecordManager, aindex
 from langchain_core.indexing import index as index_documents
 
 from langchain_metaembed import MetaEmbedEmbeddings, MetaEmbedLoader, MetaEmbedVectorStore, draw_page
+from langchain_metaembed.pictures import picture_id
 from metaembed_rag import MetaEmbedIndex
 from metaembed_rag.errors import InputError
 
@@ -65,27 +65,24 @@ async def test_stores_are_made_from_texts_and_documents(model, tmp_path):
 def test_pictures_are_pages_or_texts_with_ids_of_their_own(store, picture, tmp_path):
     path = tmp_path / "page.png"
     picture.save(path)
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    data = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
-    ids = store.add_images([path, data, picture], [{"from": "file"}, {"from": "uri"}, {"from": "memory"}], ids=None)
-    assert len(ids) == 3
-    assert ids[1] == ids[2], "the same pixels are the same picture"
-    file, memory = store.get_by_ids(ids[:2])
+    ids = store.add_images([path, picture], [{"from": "file"}, {"from": "memory"}])
+    file, memory = store.get_by_ids(ids)
     assert file.metadata == {"from": "file", "source": str(path), "page": 1}
     assert memory.metadata == {"from": "memory"}
+    assert memory.id == picture_id(picture)
     assert "Holm" in file.page_content
-    assert "Holm" in memory.page_content
+    assert memory.page_content == file.page_content
     assert draw_page(file).size == picture.size
-    assert store.add_images([picture], ids=["mine"]) == ["mine"]
-    found = store.similarity_search_by_image(picture, k=4, budget=4)
-    assert {ids[0], ids[1], "mine"} <= {document.id for document in found}
+    assert store.similarity_search("boats to Holm", k=1, filter={"from": "memory"}) == [memory]
 
 
 async def test_pictures_are_added_asynchronously(store, picture, tmp_path):
     picture.save(tmp_path / "page.png")
-    (identifier,) = await store.aadd_images([(tmp_path / "page.png").as_uri()], ocr="never")
-    assert store.get_by_ids([identifier])[0].page_content == ""
+    content = base64.b64encode((tmp_path / "page.png").read_bytes()).decode()
+    given = [(tmp_path / "page.png").as_uri(), f"data:image/png;base64,{content}", picture]
+    ids = await store.aadd_images(given, ids=[None, None, "mine"], ocr="never")
+    assert ids[1:] == [picture_id(picture), "mine"]
+    assert [found.page_content for found in store.get_by_ids(ids)] == ["", "", ""]
 
 
 def pages(*texts, source="a.pdf"):

@@ -40,11 +40,8 @@ async def test_the_asynchronous_half_gives_the_same(embeddings):
 
 async def test_pictures_are_embedded_as_documents(embeddings, model, picture, tmp_path):
     picture.save(tmp_path / "page.png")
-    expected = model.encode_documents([picture], budget=1)[0, 0]
-    (flat,) = embeddings.embed_images([picture])
-    np.testing.assert_allclose(flat, expected, atol=1e-5)
-    (from_file,) = await embeddings.aembed_images([tmp_path / "page.png"])
-    np.testing.assert_allclose(from_file, expected, atol=1e-5)
+    (flat,) = await embeddings.aembed_images([tmp_path / "page.png"])
+    np.testing.assert_allclose(flat, model.encode_documents([picture], budget=1)[0, 0], atol=1e-5)
     with pytest.raises(InputError, match="wrap it in a list"):
         embeddings.embed_images("page.png")
 
