@@ -134,7 +134,7 @@ class MetaEmbedIndex:
         if url is None and path is None:
             path = default_index_path()
         self.path = None if path is None else os.fspath(path)
-        self._address = _address(self.path, url, collection, engine)
+        self._address = _address(self.path, url, collection, engine, tenant)
         if not create and self.path is not None and self.path != ":memory:" and not Path(self.path).is_dir():
             raise IndexNotFoundError(
                 f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
@@ -171,7 +171,7 @@ class MetaEmbedIndex:
     def configuration(self) -> dict[str, Any] | None:
         """The arguments that open this index again, as JSON values and without any key; None for one in memory.
 
-        A model that was given loaded goes by the name in its config.
+        A model that was given loaded goes by the name in its config. ``limits`` and ``server`` are not among them.
         """
         if self._address is None:
             return None
@@ -741,15 +741,19 @@ def _content_of(file: str) -> str:
         raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
 
 
-def _address(path: str | None, url: str | None, collection: str, engine: str | None) -> dict[str, Any] | None:
+def _address(
+    path: str | None, url: str | None, collection: str, engine: str | None, tenant: str | None
+) -> dict[str, Any] | None:
     """Where an index is, as arguments; an address that names a user or a key loses them."""
     if url is not None:
         parts = urlsplit(url)
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-        return {"url": urlunsplit(bare), "collection": collection}
-    if path in (None, ":memory:"):
+        place: dict[str, Any] = {"url": urlunsplit(bare), "collection": collection}
+    elif path in (None, ":memory:"):
         return None
-    return {"path": path} if engine != "local" else {"path": path, "collection": collection, "engine": engine}
+    else:
+        place = {"path": path} if engine != "local" else {"path": path, "collection": collection, "engine": engine}
+    return place if tenant is None else {**place, "tenant": tenant}
 
 
 def _number(metadata: Mapping[str, Any]) -> int:

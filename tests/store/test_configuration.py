@@ -21,6 +21,15 @@ def test_a_folder_opens_again(model, tmp_path):
             assert json.dumps(again.configuration()) == written
 
 
+def test_a_tenant_stays_one(model, tmp_path):
+    with MetaEmbedIndex(tmp_path / "shared", tenant="north", model=model) as index:
+        index.add_texts(["The ferry leaves at six."], ids=["ferry"])
+        written = index.configuration()
+    with MetaEmbedIndex(**written) as again:
+        assert again.info()["tenant"] == "north"
+        assert [hit.id for hit in again.get(["ferry"])] == ["ferry"]
+
+
 def test_what_is_in_memory_does_not():
     with MetaEmbedIndex(":memory:") as index:
         assert index.configuration() is None
