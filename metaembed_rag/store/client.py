@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
+from metaembed_rag.store.engine import FloatArray, Point, RefusedError, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
 from metaembed_rag.store.layout import new_settings, new_vector, payload_indexes, spread, vectors_config
 from metaembed_rag.store.options import ServerOptions
@@ -44,7 +44,8 @@ def _guarded(method: Callable[..., T]) -> Callable[..., T]:
                 raise
             except Exception as error:
                 if pause is None or not _transient(error):
-                    raise StoreError(f"Qdrant failed in {method.__name__}: {_reason(error)}") from error
+                    kind = RefusedError if _refused(error) else StoreError
+                    raise kind(f"Qdrant failed in {method.__name__}: {_reason(error)}") from error
                 time.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -317,13 +318,19 @@ def _transient(error: Exception) -> bool:
         return error.status_code in _TRANSIENT_STATUS
     if isinstance(error, (ResponseHandlingException, ConnectionError, TimeoutError)):
         return True
+    return _grpc_status(error) in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+def _refused(error: Exception) -> bool:
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in (400, 404, 422)
+    return _grpc_status(error) in {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
+
+
+def _grpc_status(error: Exception) -> str:
     # grpc is imported by the client only; its errors are told by the name of their status.
     code = getattr(error, "code", None)
-    return callable(code) and getattr(code(), "name", "") in {
-        "UNAVAILABLE",
-        "DEADLINE_EXCEEDED",
-        "RESOURCE_EXHAUSTED",
-    }
+    return getattr(code(), "name", "") if callable(code) else ""
 
 
 def _reason(error: Exception) -> str:

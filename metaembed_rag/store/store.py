@@ -30,10 +30,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metaembed_rag.budget import LADDER
-from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
-from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
+from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
 from metaembed_rag.store.schema import (
     GROUPS,
@@ -332,7 +332,7 @@ class Store:
         self._check_stages(stages)
         try:
             return self._engine.query(stages, condition, wanted)
-        except StoreError:
+        except RefusedError:
             self.refresh()
             self._check_stages(stages)
             raise
