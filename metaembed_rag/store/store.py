@@ -36,15 +36,16 @@ from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
+from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
     INDEX_POINT,
     PENDING,
-    SCHEMA_VERSION,
     TENANT_FIELD,
     VISIBLE,
     Precision,
     Schema,
+    annotation_id,
     check_precision,
     record_id,
     vector_name,
@@ -130,18 +131,7 @@ class Store:
         self._check_open()
         schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
         with self._calling():
-            content = {
-                "kind": "index",
-                "schema": SCHEMA_VERSION,
-                "dim": schema.dim,
-                "precision": schema.precision,
-                "tenants": schema.tenants,
-                **_groups_of(schema, ()),
-                "model": model,
-                "model_name": model_name,
-                "dirty": False,
-            }
-            self._engine.create(schema, Point(INDEX_POINT, {}, content))
+            self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
         self.schema, self._model, self._points = schema, (model, model_name), 0
 
     def check_model(self, fingerprint: str, name: str) -> None:
@@ -191,7 +181,7 @@ class Store:
     def save_schema(self, schema: Schema, *, dropping: Sequence[int] = ()) -> None:
         """Write down the groups of a schema, in one step."""
         with self._calling():
-            self._engine.set_payload(_groups_of(schema, dropping), [INDEX_POINT])
+            self._engine.set_payload(groups_payload(schema, dropping), [INDEX_POINT])
             self.schema, self.dropping = schema, tuple(dropping)
 
     def engine_call(self, call: Callable[[Engine], T]) -> T:
@@ -209,10 +199,8 @@ class Store:
     def refresh(self) -> None:
         """Look whether another client of a server resized the index."""
         if self._engine.concurrent and self.schema is not None:
-            content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
-            if content is None:
-                raise IndexMismatchError("the index record is gone: the collection was deleted or made anew")
-            self._take_groups(content)
+            record = IndexRecord.parse(self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT))
+            self.schema, self.dropping = record.schema, record.dropping
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -426,18 +414,28 @@ class Store:
         return self._points
 
     def annotate(self, key: str, value: Any) -> None:
-        """Keep a JSON value with the index, in one step; what is there under the key is replaced."""
+        """Keep a JSON value with the index, in one step; what is there under the key is replaced.
+
+        Each tenant keeps its own.
+        """
         self._check_open()
         with self._write_lock, self._calling():
-            self._engine.set_payload({key: value}, [INDEX_POINT])
+            if self._tenant is None:
+                self._engine.set_payload({key: value}, [INDEX_POINT])
+            else:
+                home = annotation_id(self._tenant)
+                kept = self._engine.retrieve([home]).get(home, {})
+                content = {"kind": "annotation", TENANT_FIELD: self._tenant, **kept, key: value}
+                self._engine.upsert([Point(home, {}, content)])
 
     def annotation(self, key: str) -> Any:
         """What was kept under a key, or None."""
         self._check_open()
         if not self.exists:
             return None
+        home = INDEX_POINT if self._tenant is None else annotation_id(self._tenant)
         with self._calling():
-            return self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT, {}).get(key)
+            return self._engine.retrieve([home]).get(home, {}).get(key)
 
     def sample_texts(self, count: int, seed: int = 0) -> list[str]:
         """Texts of pages drawn at random: the same seed draws the same from the same pages."""
@@ -491,37 +489,25 @@ class Store:
         content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
         if content is None and not self._engine.concurrent and self._engine.count(Filter()) == 0:
             return  # a process was killed while it made the collection; ``create`` makes it anew
-        if content is None or content.get("schema") != SCHEMA_VERSION:
+        record = IndexRecord.parse(content)
+        schema = record.schema
+        if self._precision not in (None, schema.precision):
             raise IndexMismatchError(
-                f"this collection is not an index of schema version {SCHEMA_VERSION}; "
-                "name another one, or index the documents anew"
+                f"this index stores vectors as {schema.precision}, not as {self._precision}: leave precision out, or "
+                "copy it (metaembed copy SRC DST --precision ...)"
             )
-        precision = check_precision(content.get("precision", "f32"))
-        if self._precision not in (None, precision):
-            raise IndexMismatchError(
-                f"this index stores vectors as {precision}, not as {self._precision}: leave precision out, or copy it "
-                "(metaembed copy SRC DST --precision ...)"
-            )
-        tenants = bool(content.get("tenants", False))
-        if self._tenant is not None and not tenants:
+        if self._tenant is not None and not schema.tenants:
             raise IndexMismatchError(
                 "this index is not divided by tenants, so it cannot keep one from seeing another's documents: open it "
                 "without tenant=, or name another one"
             )
-        self.schema = Schema(dim=content["dim"], precision=precision, tenants=tenants)
-        self._take_groups(content)
-        self._model = (content["model"], content["model_name"])
+        self.schema, self.dropping = schema, record.dropping
+        self._model = (record.model, record.model_name)
         if not self._engine.concurrent:
             self._finish_resize()
         # Another client may be writing to a server right now; only its own next write may clean up there.
-        if content["dirty"] and not self._engine.concurrent:
+        if record.dirty and not self._engine.concurrent:
             self._recover()
-
-    def _take_groups(self, content: Mapping[str, Any]) -> None:
-        self.dropping = tuple(content.get("dropping", ()))
-        self.schema = replace(
-            self.known_schema, groups=tuple(content["groups"]), building=tuple(content.get("building", ()))
-        )
 
     def _finish_resize(self) -> None:
         """Make the collection what its record says, after a kill in between."""
@@ -662,10 +648,6 @@ def describe_size(schema: Schema, *, pages: int, points: int) -> dict[str, Any]:
         "windows_per_page": round(windows, 3),
         "budgets": budgets,
     }
-
-
-def _groups_of(schema: Schema, dropping: Sequence[int]) -> dict[str, list[int]]:
-    return {"groups": list(schema.groups), "building": list(schema.building), "dropping": list(dropping)}
 
 
 def _check_tenant_name(tenant: object) -> None:

@@ -9,7 +9,7 @@ from metaembed_rag.errors import FilterError, IndexMismatchError, InputError
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.filters import Filter, Match, parse_filter
 from metaembed_rag.store.resize import resize
-from metaembed_rag.store.schema import record_id, window_id
+from metaembed_rag.store.schema import INDEX_POINT, record_id, window_id
 from metaembed_rag.store.store import Store
 
 from .conftest import ENGINES, document, rows
@@ -111,6 +111,13 @@ def test_equal_names_are_two_things(each):
         "shared/3",
     ]
     assert store.digests(["shared"])["shared"].page_ids == ("shared/1", "shared/2", "shared/3")
+    store.annotate("figures", [2])
+    store = each("acme")
+    assert store.annotation("figures") is None
+    store.annotate("figures", [1])
+    store.annotate("more", {"a": 1})
+    assert (store.annotation("figures"), store.annotation("more")) == ([1], {"a": 1})
+    assert each("globex").annotation("figures") == [2]
     assert each("initech").info()["pages"] == 0
 
 
@@ -196,6 +203,12 @@ def test_an_index_without_tenants_takes_none(opener):
 def test_tenants_are_texts(opener, bad):
     with pytest.raises(InputError, match="tenant"):
         opener(tenant=bad)
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+def test_releases_that_know_no_tenants_refuse_a_divided_index(opener):
+    store = opener(tenant="acme")
+    assert store._engine.retrieve([INDEX_POINT])[INDEX_POINT]["schema"] == 2
 
 
 def test_ids_without_a_tenant_are_as_they_always_were():
