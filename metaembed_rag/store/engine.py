@@ -72,11 +72,13 @@ class Engine(Protocol):
         name: for people.
         concurrent: calls from several threads may overlap.
         batch_bytes: bytes of vectors and text one ``upsert`` may carry.
+        uploads: calls of ``upsert`` that may overlap.
     """
 
     name: str
     concurrent: bool
     batch_bytes: int
+    uploads: int
 
     def exists(self) -> bool:
         """Whether the collection is there."""

@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metaembed_rag.budget import LADDER
-from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError
+from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage
@@ -51,6 +51,7 @@ from metaembed_rag.store.schema import (
     vector_name,
     window_id,
 )
+from metaembed_rag.store.uploads import Uploads
 
 #: Pages committed at once when many small documents are written.
 _COMMIT_POINTS = 256
@@ -60,6 +61,9 @@ _IDS_AT_ONCE = 1000
 _SETTLE_SHARE = 4
 
 T = TypeVar("T")
+
+#: Searches begun anew because a page that was found was replaced before its text was read.
+_SEARCH_TRIES = 5
 
 _VISIBLE = match("state", VISIBLE)
 _PAGES = match("kind", "page")
@@ -92,6 +96,8 @@ class Store:
         self._my_records = _RECORDS & owner
         self._my_visible = _VISIBLE & owner
         self.dropping: tuple[int, ...] = ()
+        # Versions whose writing failed, or None for whatever the engine holds; see ``_catch_up``.
+        self._unrecovered: list[list[str] | None] = []
         self._write_lock = threading.RLock()
         # An engine that takes one call at a time is locked for each; a server is not.
         self._call_lock = threading.RLock()
@@ -131,7 +137,15 @@ class Store:
         self._check_open()
         schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
         with self._calling():
-            self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
+            try:
+                self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
+            except IndexMismatchError:
+                if not self._engine.concurrent or not self._engine.retrieve([INDEX_POINT]):
+                    raise
+                # Another client of the server was faster.
+                self._open()
+                self.check_model(model, model_name)
+                return
         self.schema, self._model, self._points = schema, (model, model_name), 0
 
     def check_model(self, fingerprint: str, name: str) -> None:
@@ -210,7 +224,7 @@ class Store:
         Small documents are committed in groups. An error, from the engine or from a document's generator,
         leaves the documents that were not committed invisible and removes their points.
         """
-        with self._writing() as pending:
+        with self._writing() as pending, Uploads(self._upsert, self._engine.uploads) as uploads:
             schema = self.known_schema
             batch: list[Point] = []
             size = 0
@@ -222,13 +236,17 @@ class Store:
                     batch.append(made)
                     size += schema.bytes_per_point + len(made.payload.get("text", ""))
                     if size >= self._engine.batch_bytes:
-                        self._upsert(batch)
+                        uploads.send(batch)
                         batch, size = [], 0
                 if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
-                    self._commit(pending, batch, schema)
-                    pending.clear()
+                    uploads.send(batch)
                     batch, size = [], 0
-            self._commit(pending, batch, schema)
+                    uploads.finish()
+                    self._commit(pending, schema)
+                    pending.clear()
+            uploads.send(batch)
+            uploads.finish()
+            self._commit(pending, schema)
             pending.clear()
 
     def delete_source(self, source: str) -> int:
@@ -310,13 +328,20 @@ class Store:
         condition = self._my_visible & filter
         # Pages may have several windows: ask for as many points as that many pages have on average and some.
         wanted = limit + 8
+        tries = _SEARCH_TRIES
         while True:
             with self._calling():
                 found = self._query(stages, condition, wanted)
                 best = _best_per_page(found)
-                if len(best) >= limit or len(found) < wanted:
-                    return self._with_texts(best[:limit])
-            wanted *= 2
+                if len(best) < limit and len(found) == wanted:
+                    wanted *= 2
+                    continue
+                completed = self._with_texts(best[:limit])
+            if completed is not None:
+                return completed
+            tries -= 1
+            if not tries:
+                raise StoreError("pages were replaced faster than they could be read: search again")
 
     def _query(self, stages: Sequence[Stage], condition: Filter, wanted: int) -> list[Scored]:
         self._check_stages(stages)
@@ -336,8 +361,12 @@ class Store:
                 f"{self.known_schema.groups[-1]} document Meta Tokens; search again"
             )
 
-    def _with_texts(self, found: Sequence[Scored]) -> list[Scored]:
-        """Fetch the text of pages that were found by a later window: the first one carries it."""
+    def _with_texts(self, found: Sequence[Scored]) -> list[Scored] | None:
+        """Fetch the text of pages that were found by a later window: the first one carries it.
+
+        Returns:
+            None if a page was replaced in between, as another client of a server may do.
+        """
         homes = {
             scored.id: window_id(
                 scored.payload["document"], scored.payload["version"], scored.payload["id"], 0, self._tenant
@@ -353,8 +382,10 @@ class Store:
             home = homes.get(scored.id)
             if home is None:
                 completed.append(scored)
-            elif home in texts:  # else the page was replaced while this search ran, which a server allows
+            elif home in texts:
                 completed.append(Scored(scored.id, scored.score, {**scored.payload, "text": texts[home]["text"]}))
+            else:
+                return None
         return completed
 
     def get(self, ids: Sequence[str]) -> list[Scored]:
@@ -479,8 +510,17 @@ class Store:
 
     def _check_documents(self) -> None:
         self._check_open()
+        if self._unrecovered:
+            with self._write_lock:
+                self._catch_up()
         if self._tenant is None and self.schema is not None and self.schema.tenants:
             raise IndexMismatchError("this index is divided by tenants: open it with tenant=")
+
+    def _catch_up(self) -> None:
+        """Finish or undo what failed: while the engine cannot even do that, nothing is answered or written."""
+        while self._unrecovered:
+            self._recover(self._unrecovered[0])
+            self._unrecovered.pop(0)
 
     def _record_id(self, document: str) -> str:
         return record_id(document, self._tenant)
@@ -536,7 +576,8 @@ class Store:
             try:
                 yield pending
             except BaseException:
-                self._recover([entry.version for entry in pending] if self._engine.concurrent else None)
+                self._unrecovered.append([entry.version for entry in pending] if self._engine.concurrent else None)
+                self._catch_up()
                 raise
             finally:
                 self._points = None
@@ -552,10 +593,9 @@ class Store:
             with self._calling():
                 self._engine.upsert(points)
 
-    def _commit(self, pending: Sequence[Written], batch: Sequence[Point], schema: Schema) -> None:
+    def _commit(self, pending: Sequence[Written], schema: Schema) -> None:
         if not pending:
             return
-        self._upsert(batch)
         self.refresh()
         if not set(self.known_schema.written) <= set(schema.written):
             # Visible, these points would be missing from every search by the new vectors.
@@ -619,6 +659,12 @@ class Store:
                 self._engine.set_payload({"state": VISIBLE}, ids)
             for ids in _chunks(undo):
                 self._engine.delete_ids(ids)
+            for version in versions or ():
+                # Older versions of what was committed are out of the scope above.
+                committed = [r["document"] for r in records.values() if r["version"] == version]
+                for documents in _chunks(committed):
+                    others = self._my_pages & match("document", *documents)
+                    self._engine.delete(Filter(must=(others,), must_not=(Match("version", (version,)),)))
             mine = [
                 key
                 for key, record in records.items()
