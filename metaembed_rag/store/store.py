@@ -66,6 +66,7 @@ T = TypeVar("T")
 _SEARCH_TRIES = 5
 
 _VISIBLE = match("state", VISIBLE)
+_FIRST_WINDOWS = match("window", 0)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
 
