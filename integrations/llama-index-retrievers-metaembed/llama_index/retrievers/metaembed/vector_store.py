@@ -29,7 +29,7 @@ from llama_index.retrievers.metaembed.writing import add_nodes
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
-from metaembed_rag.budget import LADDER, BudgetLike
+from metaembed_rag.budget import LADDER, Budget, BudgetLike
 from metaembed_rag.errors import InputError
 from metaembed_rag.index import MetaEmbedIndex
 
@@ -42,6 +42,8 @@ _QUERY = ("budget", "latency_ms", "node_ids", "mmr_threshold", "mmr_prefetch_fac
 #: Fields of a VectorStoreQuery that speak of searches which an index does not have.
 _FOREIGN = ("alpha", "sparse_top_k", "hybrid_top_k", "output_fields", "embedding_field")
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+#: Stands for the place of an index that has no path.
+_SERVER = ":server:"
 #: Candidates for each result of a diverse search, as in LlamaIndex's other stores.
 _PREFETCH_FACTOR = 4.0
 
@@ -66,10 +68,10 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
             ``$METAEMBED_INDEX`` or ``./.metaembed``.
         model: for a path: the model that embeds, as in MetaEmbedIndex; None is ``model_name``, then "mini".
         **kwargs: the fields below; unknown ones are refused. ``to_dict`` gives them, ``from_dict`` opens the index
-            anew.
+            anew; for one in memory or on a server, give it the open index: ``from_dict(config, index=index)``.
 
     Attributes:
-        path: of the index; None on a server.
+        path: of the index.
         model_name: of the model that embeds, where it was opened by name.
         budget: for searches that name none: 4, (4, 64), "full"; see ``Budget.parse``.
         latency_ms: instead of a budget: the milliseconds that an answer may take.
@@ -99,20 +101,29 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         model: str | Path | MetaEmbed | None = None,
         **kwargs: Any,
     ) -> None:
-        check_effort(kwargs.get("budget"), kwargs.get("latency_ms"))
-        path = kwargs.get("path")
-        if index is not None and path is not None:
-            raise InputError("give an index or a path, not both")
-        if model is None and not isinstance(index, MetaEmbedIndex):
-            model = kwargs.get("model_name")
-        elif isinstance(model, (str, Path)):
+        kwargs["budget"] = _plain_budget(kwargs.get("budget"))
+        check_effort(kwargs["budget"], kwargs.get("latency_ms"))
+        path = kwargs.pop("path", None)
+        if isinstance(index, MetaEmbedIndex):
+            if path is not None and path != _place(index):
+                raise InputError(f"the configuration is of the index at {path}, and this is {_place(index)}")
+            path = _place(index)
+        elif index is not None:
+            if path is not None:
+                raise InputError("give an index or a path, not both")
+            path = os.fspath(index)
+        elif path in (":memory:", _SERVER):
+            raise InputError(
+                f"an index in memory or on a server cannot be opened by {path!r}: open it, and give index="
+            )
+        if isinstance(model, (str, Path)):
             kwargs["model_name"] = str(model)
         # Fields first, so that none of their errors leaves an index open behind it.
-        super().__init__(**kwargs)
-        if index is None and path == ":memory:":
-            raise InputError("an index in memory cannot be opened anew: give index=")
-        self._index, self._opened = open_index(path if index is None else index, model, create=True)
-        self.path = self._index.path
+        super().__init__(path=path, **kwargs)
+        if not isinstance(index, MetaEmbedIndex) and model is None:
+            model = self.model_name
+        self._index, self._opened = open_index(index if isinstance(index, MetaEmbedIndex) else path, model, create=True)
+        self.path = _place(self._index)
 
     @classmethod
     def class_name(cls) -> str:
@@ -321,6 +332,17 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
     def _delete(self, condition: dict[str, Any] | None) -> None:
         self._index.delete([hit.id for hit in self._matching(condition)])
         self._pictures_only = None
+
+
+def _plain_budget(budget: Any) -> Any:
+    """A budget as JSON holds it, or as it comes out of JSON."""
+    if isinstance(budget, Budget):
+        return budget.query, budget.document
+    return tuple(budget) if isinstance(budget, list) else budget
+
+
+def _place(index: MetaEmbedIndex) -> str:
+    return _SERVER if index.path is None else index.path
 
 
 def _ids(node_ids: Sequence[str] | None) -> dict[str, Any] | None:
