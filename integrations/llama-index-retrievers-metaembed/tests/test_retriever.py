@@ -15,6 +15,7 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import ImageNode, IndexNode, QueryBundle, TextNode
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.retrievers.metaembed import MetaEmbedEmbedding, MetaEmbedRetriever
+from pydantic import Field
 
 from metaembed_rag import LADDER
 from metaembed_rag.errors import (
@@ -137,7 +138,7 @@ def test_texts_for_embedding_count_before_the_question(filled):
 class Heard(BaseEventHandler):
     """Keeps the events of retrieval."""
 
-    events: list = []
+    events: list = Field(default_factory=list)
 
     def handle(self, event, **kwargs):
         if isinstance(event, (RetrievalStartEvent, RetrievalEndEvent)):
@@ -145,7 +146,7 @@ class Heard(BaseEventHandler):
 
 
 async def test_each_retrieval_is_told_once(filled):
-    heard, debug, root = Heard(events=[]), LlamaDebugHandler(print_trace_on_end=False), get_dispatcher()
+    heard, debug, root = Heard(), LlamaDebugHandler(print_trace_on_end=False), get_dispatcher()
     retriever = MetaEmbedRetriever(
         index=filled, budget=4, similarity_top_k=2, callback_manager=CallbackManager([debug])
     )

@@ -13,9 +13,8 @@ from llama_index.core.vector_stores import (
     MetadataFilter,
     MetadataFilters,
     VectorStoreQuery,
-    VectorStoreQueryMode,
 )
-from llama_index.core.vector_stores.types import BasePydanticVectorStore
+from llama_index.core.vector_stores.types import BasePydanticVectorStore, VectorStoreQueryMode
 from llama_index.retrievers.metaembed import MetaEmbedVectorStore
 
 from metaembed_rag import LADDER, MetaEmbed, Page
