@@ -177,7 +177,7 @@ def test_from_nodes_takes_texts_and_pictures(nodes, asked):
 
 
 def test_from_documents_finds_the_end_of_a_long_one(model, index):
-    filler = "The committee met again and discussed the minutes of the meeting before. " * 60
+    filler = "The committee met again and discussed the minutes of the meeting before. " * 25
     documents = [
         Document(id_="long", text=filler + "The ferry to Holm leaves at six."),
         Document(id_="other", text=filler),
