@@ -1,4 +1,4 @@
-"""Configurations: a store is rebuilt from its dictionary, which holds no secret; indexes are closed by who opened them."""
+"""A store is rebuilt from its dictionary, which holds no secret; an index is closed by whoever opened it."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         elif index is not None:
             if path is not None:
                 raise InputError("give an index or a path, not both")
-            path = os.fspath(index)
+            path = os.fspath(index) if isinstance(index, (str, os.PathLike)) else None
         elif path in (":memory:", _SERVER):
             raise InputError(
                 f"an index in memory or on a server cannot be opened by {path!r}: open it, and give index="
@@ -122,7 +122,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         super().__init__(path=path, **kwargs)
         if not isinstance(index, MetaEmbedIndex) and model is None:
             model = self.model_name
-        self._index, self._opened = open_index(index if isinstance(index, MetaEmbedIndex) else path, model, create=True)
+        self._index, self._opened = open_index(path if index is None else index, model, create=True)
         self.path = _place(self._index)
 
     @classmethod
