@@ -14,7 +14,7 @@ from llama_index.core.schema import IndexNode
 from llama_index.retrievers.metaembed.arguments import check_effort, check_top_k, open_index
 from llama_index.retrievers.metaembed.filters import to_index_filter
 from llama_index.retrievers.metaembed.nodes import to_nodes
-from llama_index.retrievers.metaembed.queries import to_query
+from llama_index.retrievers.metaembed.queries import is_text, to_query
 from llama_index.retrievers.metaembed.writing import add_nodes
 from typing_extensions import Self
 
@@ -157,7 +157,10 @@ class MetaEmbedRetriever(BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         # Reading a picture, averaging texts and drawing pages take their time: off the event loop, as the search.
-        query = await asyncio.to_thread(to_query, query_bundle, self.index)
+        if is_text(query_bundle):
+            query = to_query(query_bundle, self.index)
+        else:
+            query = await asyncio.to_thread(to_query, query_bundle, self.index)
         hits = await self.index.asearch(query, **self._options)
         if self.images:
             return await asyncio.to_thread(to_nodes, hits, draw=True)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from metaembed_rag.search.query import Query
 
 
+def is_text(bundle: QueryBundle) -> bool:
+    """Whether ``to_query`` has one text to pass on, and nothing to read or to encode."""
+    return bundle.image_path is None and bundle.embedding is None and len(bundle.embedding_strs) == 1
+
+
 def to_query(bundle: QueryBundle, index: MetaEmbedIndex) -> Query:
     """What to search for.
 
