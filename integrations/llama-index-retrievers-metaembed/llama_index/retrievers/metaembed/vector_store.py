@@ -119,7 +119,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         if isinstance(model, (str, Path)):
             kwargs["model_name"] = str(model)
         # Fields first, so that none of their errors leaves an index open behind it.
-        super().__init__(path=path, **kwargs)
+        super().__init__(**{**kwargs, "path": path})
         if not isinstance(index, MetaEmbedIndex) and model is None:
             model = self.model_name
         self._index, self._opened = open_index(path if index is None else index, model, create=True)
