@@ -11,7 +11,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.core.schema import ImageNode, IndexNode, QueryBundle, TextNode
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.retrievers.metaembed import MetaEmbedEmbedding, MetaEmbedRetriever
@@ -186,7 +186,7 @@ def test_from_documents_finds_the_end_of_a_long_one(model, index):
     (best,) = retriever.retrieve(QUESTION)
     assert (best.node_id, best.text) == ("long", documents[0].text)
     index.delete(["long", "other"])
-    splitter = SentenceSplitter(chunk_size=100, chunk_overlap=0)
+    splitter = TokenTextSplitter(chunk_size=100, chunk_overlap=0)
     parts = MetaEmbedRetriever.from_documents(documents, index, transformations=[splitter], similarity_top_k=1)
     (best,) = parts.retrieve(QUESTION)
     assert best.node.ref_doc_id == "long"

@@ -68,6 +68,15 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     def class_name(cls) -> str:
         return "MetaEmbedEmbedding"
 
+    def to_payload(self) -> dict[str, Any]:
+        """What events and callbacks are told of this embedding."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model_name,
+            "embed_batch_size": self.embed_batch_size,
+            "meta_tokens": self.meta_tokens,
+        }
+
     def similarity(
         self, embedding1: list[float], embedding2: list[float], mode: SimilarityMode = SimilarityMode.DEFAULT
     ) -> float:
