@@ -20,6 +20,7 @@ from llama_index.core.schema import (
     RelatedNodeInfo,
     TextNode,
 )
+from llama_index.core.storage.docstore.utils import doc_to_json
 
 from metaembed_rag.errors import InputError, StoreError
 from metaembed_rag.hit import Hit
@@ -143,20 +144,25 @@ def _undocumented(node: BaseNode) -> BaseNode:
 
 
 def _fields(node: BaseNode) -> dict[str, Any]:
-    try:
-        fields = node.model_dump(mode="json", exclude=_OWN, exclude_defaults=True)
-    except ValueError as error:
-        raise InputError(
-            f"node {node.node_id}: {error}; give the object to the retriever (objects=, object_map=) instead"
-        ) from None
+    """What ``_restore`` needs besides id, text and metadata: fields that are not at their default."""
+    held = node.obj if isinstance(node, IndexNode) else None
+    if held is not None:
+        if not isinstance(held, BaseNode):
+            raise InputError(
+                f"node {node.node_id}: a {type(held).__name__} cannot be stored with it; give the object to the "
+                "retriever (objects=, object_map=) instead"
+            )
+        node = node.model_copy(update={"obj": None})
+    fields: dict[str, Any] = node.model_dump(mode="json", exclude=_OWN, exclude_defaults=True)
+    for name in ("class_name", "obj"):
+        fields.pop(name, None)
+    if held is not None:
+        fields["obj"] = doc_to_json(held)
     for name in _MEDIA:
         resource = getattr(node, name, None)
         if resource is not None and resource.data is not None:
             # LlamaIndex leaves it out of every dump.
             fields.setdefault(name, {})["data"] = resource.data.decode()
-    for name in ("class_name", "obj"):
-        if fields.get(name) is None or name == "class_name":
-            fields.pop(name, None)
     return fields
 
 
