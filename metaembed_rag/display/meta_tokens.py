@@ -49,7 +49,7 @@ class MetaTokenReport:
         """Plain text for terminals and logs."""
         rows = [f"{self.kind} Meta Tokens over {self.pages} texts: what each aligns with, coarse to fine"]
         for token, words, own in zip(self.tokens, self.words, self.own, strict=True):
-            rows.append(f"{token:>3}  own {own:.2f}  {', '.join(word for word, _ in words)}")
+            rows.append(f"{token:>3}  own {own:.3f}  {', '.join(word for word, _ in words)}")
         return "\n".join(rows)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class MetaTokenReport:
             )
             rows.append(
                 f'<tr style="background:transparent"><td style="{cell};text-align:right">{token}</td>'
-                f'<td style="{cell};white-space:nowrap">{bar} <span style="{MUTED}">{own:.2f}</span></td>'
+                f'<td style="{cell};white-space:nowrap">{bar} <span style="{MUTED}">{own:.3f}</span></td>'
                 f'<td style="{cell}">{shown}</td></tr>'
             )
         heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("Meta Token", "own share", "aligns with"))
