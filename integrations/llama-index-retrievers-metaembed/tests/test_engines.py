@@ -37,7 +37,7 @@ from llama_index.core.tools import QueryEngineTool, RetrieverTool
 from llama_index.retrievers.metaembed import MetaEmbedRetriever, MetaEmbedVectorStore
 from pydantic import PrivateAttr
 
-#: Since 0.14.20 or so; before that SimpleMultiModalQueryEngine was the way.
+#: The first releases of the range have SimpleMultiModalQueryEngine instead, which later ones call deprecated.
 shows_pictures = pytest.mark.skipif(
     "multimodal" not in signature(RetrieverQueryEngine.from_args).parameters,
     reason="this release of LlamaIndex has no query engine that shows pictures to a chat model",

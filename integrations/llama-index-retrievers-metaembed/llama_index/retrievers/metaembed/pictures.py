@@ -99,17 +99,10 @@ def look_at(model: MetaEmbed, node: BaseNode, image: Image) -> tuple[str, Any]:
     without any gets that as its text.
     """
     own = node.get_content(metadata_mode=MetadataMode.NONE)
-    if sees(model):
+    if model.sees:
         return own, {"text": own, "image": image} if own.strip() else image
     written = shared_reader().read(image)[0]
     return (own, f"{own}\n{written}") if own.strip() else (written, written)
-
-
-def sees(model: MetaEmbed) -> bool:
-    """Whether a model's backbone sees pictures; others read them by character recognition."""
-    from metaembed_rag.embedding.families import family_of
-
-    return getattr(family_of(model.config.model_type), "vision", None) is not None
 
 
 def name_pictures(nodes: Sequence[BaseNode]) -> list[BaseNode]:
