@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from html import escape
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -113,7 +115,7 @@ def meta_token_report(
         chosen = tuple(token for token in chosen if token < count)
     if not chosen or not all(0 <= token < count for token in chosen):
         raise InputError(f"tokens: the model has {kind} Meta Tokens 0 to {count - 1}, not {list(chosen)}")
-    weights: list[Counter[str]] = [Counter() for _ in chosen]
+    weights: list[defaultdict[str, float]] = [defaultdict(float) for _ in chosen]
     own: list[list[float]] = [[] for _ in chosen]
     for words, leaning, meta in _read(index, pages, kind):
         for row, token in enumerate(chosen):
@@ -123,7 +125,7 @@ def meta_token_report(
     return MetaTokenReport(
         kind,
         chosen,
-        tuple(tuple(counter.most_common(_NAMED)) for counter in weights),
+        tuple(tuple(nlargest(_NAMED, total.items(), key=itemgetter(1))) for total in weights),
         tuple(float(np.mean(values)) if values else 0.0 for values in own),
         len(pages),
     )
