@@ -330,8 +330,11 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         return list(self._index.search(direction, budget=LADDER[0], top_k=size, filter=condition))
 
     def _delete(self, condition: dict[str, Any] | None) -> None:
-        self._index.delete([hit.id for hit in self._matching(condition)])
         self._pictures_only = None
+        # Again until nothing is left: the plan of a large calibrated index may find most pages rather than all.
+        while hits := self._matching(condition):
+            if not self._index.delete([hit.id for hit in hits]):
+                break
 
 
 def _plain_budget(budget: Any) -> Any:
