@@ -243,7 +243,7 @@ def gradient_norms(
             {k: v.to(model.encoder.device) if hasattr(v, "to") else v for k, v in features.items()}
             | {"task": "query" if name == "query" else "document"}
         )
-    weight = transformer.model.get_input_embeddings().weight  # type: ignore[operator]
+    weight = transformer.model.get_input_embeddings().weight
     needed = {parameter: parameter.requires_grad for parameter in model.encoder.parameters()}
     try:
         model.encoder.requires_grad_(False)

@@ -211,7 +211,7 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         if self.uses_gradient_cache:
             return super().forward(columns, labels)
         # The backbone may change the features it is given; the teacher reads them afterwards.
-        outputs = [self.model(dict(features))["token_embeddings"] for features in columns]  # type: ignore[operator]
+        outputs = [self.model(dict(features))["token_embeddings"] for features in columns]
         loss = self._loss(outputs[0], torch.cat(outputs[1:]), with_backward=False)
         if self.distillation is not None:
             loss = loss + self.distillation(outputs[0], torch.cat(outputs[1:]), columns[0], columns[1:])

@@ -106,7 +106,7 @@ def _write_backbone(folder: Path, words: list[str], seed: int) -> None:
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", names.index("[CLS]")), ("[SEP]", names.index("[SEP]"))]
     )
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         unk_token="[UNK]",  # noqa: S106
         pad_token="[PAD]",  # noqa: S106
