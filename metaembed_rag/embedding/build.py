@@ -81,7 +81,9 @@ def _load_transformer(
         prefix_attention=family.prefix_attention,
         positions=family.positions,
         max_seq_length=config.window,
-        model_kwargs={**options, "use_safetensors": True},
+        model_kwargs={**options, "use_safetensors": True, "trust_remote_code": False},
+        processor_kwargs={"trust_remote_code": False},
+        config_kwargs={"trust_remote_code": False},
     )
 
 
