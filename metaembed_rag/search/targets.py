@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.errors import IndexMismatchError
@@ -119,6 +119,13 @@ class Targets:
         if calibration is None or schema is None:
             return []
         return calibration.stale(points=self._store.points, groups=schema.groups)
+
+    def summary(self) -> dict[str, Any] | None:
+        """When the calibration was made, the windows then, and why it is stale; None where there is none."""
+        calibration = self.calibration
+        if calibration is None:
+            return None
+        return {"created": calibration.created, "points": calibration.points, "stale": self.stale()}
 
     def measured(self, plan: Plan) -> Measured | None:
         """The figures of a plan."""
