@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from metaembed_rag.commands.calibrate import calibrate
+from metaembed_rag.commands.copy import copy
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
 from metaembed_rag.commands.index import index
@@ -30,6 +31,7 @@ app.command()(search)
 app.command()(info)
 app.command()(delete)
 app.command()(resize)
+app.command()(copy)
 app.command()(calibrate)
 app.command()(demo)
 app.command()(train)
