@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | calibrate | demo | train."""
+"""The command line: metaembed index | search | info | delete | calibrate | demo | doctor | train | mine | diagnose."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from metaembed_rag.commands.calibrate import calibrate
 from metaembed_rag.commands.copy import copy
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
+from metaembed_rag.commands.diagnose import diagnose
+from metaembed_rag.commands.doctor import doctor
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
+from metaembed_rag.commands.mine import mine
 from metaembed_rag.commands.resize import resize
 from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
 from metaembed_rag.errors import MetaEmbedError
+
+#: Exit code after Ctrl-C, as shells count: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Visual and text retrieval whose cost turns like a dial.",
@@ -30,11 +36,14 @@ app.command()(index)
 app.command()(search)
 app.command()(info)
 app.command()(delete)
+app.command()(calibrate)
 app.command()(resize)
 app.command()(copy)
-app.command()(calibrate)
 app.command()(demo)
+app.command()(doctor)
 app.command()(train)
+app.command()(mine)
+app.command()(diagnose)
 
 
 @app.callback(invoke_without_command=True)
@@ -59,8 +68,17 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished documents are kept, the unfinished one is not visible", err=True)
-        sys.exit(130)
+        _tell_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        # typer turns Ctrl-C inside a command into this exit code, without a word.
+        if end.code == INTERRUPTED:
+            _tell_interrupted()
+        raise
+
+
+def _tell_interrupted() -> None:
+    typer.echo("interrupted: finished documents are kept, the unfinished one is not visible; run it again", err=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from metaembed_rag.hit import Added, Hits
 from metaembed_rag.search.calibration import Calibration
+
+if TYPE_CHECKING:
+    from metaembed_rag.doctor import Finding
 
 #: Characters of a passage shown in a table.
 SNIPPET = 160
@@ -80,6 +83,29 @@ def resized_summary(
     console = console or Console()
     console.print(Text(f"{after['document_tokens'][-1]} Meta Tokens a window; {encoded} windows embedded again"))
     console.print(Text(f"index: {size(before['bytes'])} before, {size(after['bytes'])} now"))
+
+
+_SIGNS = {"ok": ("✓", "green"), "optional": ("–", "dim"), "warning": ("!", "yellow"), "broken": ("✗", "bold red")}
+
+
+def print_finding(finding: Finding, console: Console) -> None:
+    """One finding of the doctor, and below it what to do."""
+    sign, style = _SIGNS[finding.status]
+    line = Text.assemble((sign, style), " ", (f"{finding.name:<33}", "bold"), " ", finding.detail)
+    console.print(line, soft_wrap=True)
+    if finding.fix:
+        console.print(Text(f"  {'':<33} {finding.fix}", style="cyan"), soft_wrap=True)
+
+
+def findings_summary(findings: Sequence[Finding], console: Console) -> None:
+    """How many findings need doing something about."""
+    broken = sum(finding.status == "broken" for finding in findings)
+    warnings = sum(finding.status == "warning" for finding in findings)
+    if broken:
+        console.print(Text(f"{broken} of {len(findings)} checks are broken: see ✗ above", style="bold red"))
+    else:
+        more = f", {warnings} to look at (!)" if warnings else ""
+        console.print(Text(f"everything essential works{more}", style="bold green"))
 
 
 def calibration_table(calibration: Calibration, console: Console | None = None) -> None:

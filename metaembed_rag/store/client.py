@@ -175,8 +175,8 @@ class ClientEngine:
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if numbers < needed:
             raise InputError(
-                f"precision={schema.precision!r} needs a Qdrant server of version {needed[0]}.{needed[1]} or newer, and "
-                f"this one is {version}: upgrade it, or use f16"
+                f"precision={schema.precision!r} needs a Qdrant server of version {needed[0]}.{needed[1]} or newer, "
+                f"and this one is {version}: upgrade it, or use f16"
             )
 
     @_guarded

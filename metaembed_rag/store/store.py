@@ -66,9 +66,9 @@ T = TypeVar("T")
 _SEARCH_TRIES = 5
 
 _VISIBLE = match("state", VISIBLE)
+_FIRST_WINDOWS = match("window", 0)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
-_FIRST_WINDOWS = Filter(must=(Match("window", (0,)),))
 
 
 class Store:
