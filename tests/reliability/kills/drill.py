@@ -1,0 +1,247 @@
+"""The drill: start a writer, kill it, and prove that the index holds exactly what it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from metaembed_rag.budget import Budget
+from metaembed_rag.store.schema import vector_name
+
+from .operations import State, Step, Version, carry_out
+from .subject import SUBJECTS, Content, EngineName, Expected, Subject
+
+ROOT = Path(__file__).parents[3]
+#: A new index so many kills, so that some fall while one is made.
+FRESH_EVERY = 10
+#: How far a score may be from the one computed here.
+SCORE_TOLERANCE = 1e-3
+#: Seconds for a writer to start; a loaded machine takes its time.
+START_TIMEOUT = 300
+
+
+@dataclass
+class KillReport:
+    """What a drill did and saw.
+
+    Attributes:
+        kills: SIGKILLs sent.
+        opening: of these, how many hit a process that had not finished opening the index.
+        interrupted: operations that were under way when the kill came, by name.
+        acknowledged: operations that had been acknowledged, by name.
+        pages, vectors: compared with what was written, summed over all kills.
+    """
+
+    kills: int = 0
+    opening: int = 0
+    interrupted: Counter[str] = field(default_factory=Counter)
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    pages: int = 0
+    vectors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a writer had announced when it was killed."""
+
+    opened: bool
+    done: list[Step]
+    interrupted: Step | None
+
+
+def run_kills(kind: str, engine: EngineName, kills: int, folder: Path, *, seed: int = 20) -> KillReport:
+    """Kill writers until ``kills`` SIGKILLs were sent; AssertionError at the first thing that is not as it must be.
+
+    Args:
+        kind: a key of ``SUBJECTS``.
+        engine: "edge" or "local".
+        kills: how many.
+        folder: an empty folder, for indexes and what writers say.
+        seed: of all choices but the moment at which a kill falls.
+    """
+    generator = random.Random(seed)
+    report = KillReport()
+    state: State = {}
+    place = folder / "index"
+    longest_delay = 1.0 if kind == "store" else 4.0
+    round_ = 0
+    while report.kills < kills:
+        if round_ % FRESH_EVERY == 0:
+            shutil.rmtree(place, ignore_errors=True)
+            state = {}
+        round_ += 1
+        delay = generator.uniform(0.0, longest_delay)
+        while_opening = generator.random() < 0.2
+        said = run_and_kill(
+            (kind, engine, place), folder, state, generator.randrange(1 << 30), delay * 0.1 if while_opening else delay,
+            after="opening" if while_opening else "ready",
+        )
+        count(report, said)
+        if report.kills < kills and generator.random() < 0.25:
+            # Again, while the next process mends what the first one left.
+            again = run_and_kill((kind, engine, place), folder, None, 0, generator.uniform(0.0, 0.1), after="opening")
+            count(report, again)
+        state = inspect(SUBJECTS[kind](place, engine), state, said, report)
+    return report
+
+
+def run_and_kill(
+    target: tuple[str, EngineName, Path], folder: Path, state: State | None, seed: int, delay: float, *, after: str
+) -> Said:
+    """Start a writer, kill it ``delay`` seconds after it has said ``after``, and return what it announced."""
+    kind, engine, place = target
+    content = None if state is None else {name: [v.seed, list(v.pages)] for name, v in state.items()}
+    told, log = folder / "state.json", folder / "said.txt"
+    told.write_text(json.dumps(content))
+    # Files, not pipes: what was written to them survives the kill, and they never make the writer wait.
+    with told.open() as source, log.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.reliability.kills.writer", kind, engine, str(place), str(seed)],
+            stdin=source,
+            stdout=sink,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        try:
+            wait_for(after, log, process)
+            time.sleep(delay)
+            assert process.poll() is None, f"the writer ended by itself, with code {process.returncode}"
+        finally:
+            process.kill()
+            process.wait()
+    return read_log(log.read_text())
+
+
+def wait_for(word: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while f"{word}\n" not in log.read_text():
+        assert process.poll() is None, f"the writer ended before it was {word}, with code {process.returncode}"
+        assert time.monotonic() < deadline, f"the writer was not {word} within {START_TIMEOUT} s"
+        time.sleep(0.002)
+
+
+def read_log(text: str) -> Said:
+    done: list[Step] = []
+    interrupted: Step | None = None
+    # A last line without its end was cut by the kill: whatever it announced has not been announced.
+    lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    for line in lines:
+        word, _, rest = line.strip().partition(" ")
+        if word == "begin":
+            interrupted = Step.from_json(rest)
+        elif word == "done":
+            assert interrupted is not None
+            done.append(interrupted)
+            interrupted = None
+    return Said("ready\n" in lines, done, interrupted)
+
+
+def count(report: KillReport, said: Said) -> None:
+    report.kills += 1
+    report.acknowledged.update(step.operation for step in said.done)
+    if not said.opened:
+        report.opening += 1
+    elif said.interrupted is not None:
+        report.interrupted[said.interrupted.operation] += 1
+
+
+def inspect(subject: Subject, state: State, said: Said, report: KillReport) -> State:
+    """Check everything after a kill, run the interrupted step again, and check that it took effect."""
+    try:
+        for step in said.done:
+            state = carry_out(state, step)
+        state = verify(subject, allowed(state, said.interrupted), report)
+        if said.interrupted is not None:
+            subject.apply(said.interrupted)
+            state = verify(subject, allowed(carry_out(state, said.interrupted), None), report)
+        return state
+    finally:
+        subject.close()
+
+
+def allowed(state: State, interrupted: Step | None) -> dict[str, set[Version | None]]:
+    """The versions in which each document may be found: one, or old and new if its change was under way."""
+    choices: dict[str, set[Version | None]] = {name: {version} for name, version in state.items()}
+    for name, version in (interrupted.outcome if interrupted else {}).items():
+        choices.setdefault(name, {None}).add(version)
+    return choices
+
+
+def verify(subject: Subject, choices: Mapping[str, set[Version | None]], report: KillReport) -> State:
+    """Every document is there in an allowed version, whole, found by search and get, its vectors as written."""
+    if not subject.store.exists:
+        assert all(None in versions for versions in choices.values()), "the index is gone"
+        return {}
+    found = {rung: subject.search(rung) for rung in subject.rungs}
+    state = identify([content for _, content in next(iter(found.values()))], choices)
+    expected = {
+        page.content.id: page for name, version in state.items() for page in subject.expected(name, version)
+    }
+    contents = {identifier: page.content for identifier, page in expected.items()}
+    for rung, hits in found.items():
+        assert sorted(content.id for _, content in hits) == sorted(expected), f"pages missing or twice at {rung}"
+        for score, content in hits:
+            assert content == contents[content.id], f"{content} at {rung} is not what was written"
+            right = best_score(subject, expected[content.id], rung)
+            assert abs(score - right) < SCORE_TOLERANCE, f"{content.id} scores {score}, not {right}, at {rung}"
+        assert [score for score, _ in hits] == sorted((score for score, _ in hits), reverse=True)
+    assert subject.get(list(expected)) == list(contents.values()), "get differs from what was written"
+    compare_vectors(subject, expected, report)
+    windows = sum(len(page.vectors) for page in expected.values())
+    assert subject.count("page") == windows, "points left over by killed writes"
+    assert subject.count("document") == len(state), "records left over by killed writes"
+    report.pages += len(expected)
+    return state
+
+
+def identify(contents: list[Content], choices: Mapping[str, set[Version | None]]) -> State:
+    """Which version of each document is there; AssertionError if one is of no allowed version, or in part."""
+    seen: dict[str, dict[int, list[int]]] = {}
+    for content in contents:
+        metadata = json.loads(content.metadata)
+        seen.setdefault(metadata["name"], {}).setdefault(metadata["seed"], []).append(content.page)
+    strangers = set(seen) - set(choices)
+    assert not strangers, f"documents that nobody wrote, or that were deleted: {sorted(strangers)}"
+    state: State = {}
+    for name, versions in choices.items():
+        shown = seen.get(name, {})
+        assert len(shown) <= 1, f"{name} shows pages of several versions: {shown}"
+        actual = next((Version(seed, tuple(sorted(pages))) for seed, pages in shown.items()), None)
+        assert actual in versions, f"{name} is {actual}, which is none of {versions}"
+        if actual is not None:
+            state[name] = actual
+    return state
+
+
+def best_score(subject: Subject, page: Expected, rung: Budget) -> float:
+    query = subject.query()[: rung.query]
+    return float(np.max(np.einsum("qd,wkd->wqk", query, page.vectors[:, : rung.document]).max(axis=2).sum(axis=1)))
+
+
+def compare_vectors(subject: Subject, expected: Mapping[str, Expected], report: KillReport) -> None:
+    stored = subject.vectors()
+    assert stored.keys() == expected.keys(), "pages without vectors, or vectors without pages"
+    for identifier, page in expected.items():
+        windows = stored[identifier]
+        assert sorted(windows) == list(range(len(page.vectors))), f"{identifier}: windows {sorted(windows)}"
+        for window, vectors in windows.items():
+            names = {vector_name(rung.document) for rung in subject.rungs}
+            assert vectors.keys() == names, f"{identifier}: vectors {sorted(vectors)}, not {sorted(names)}"
+            for rung in subject.rungs:
+                rows = vectors[vector_name(rung.document)]
+                right = page.vectors[window, : rung.document]
+                assert rows.shape == right.shape, f"{identifier}: {rows.shape} at {rung}, not {right.shape}"
+                off = float(np.abs(rows - right).max())
+                assert off <= subject.tolerance, f"{identifier}: a vector is off by {off} at {rung}"
+                report.vectors += len(rows)
