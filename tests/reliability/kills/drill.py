@@ -19,7 +19,7 @@ import numpy as np
 from metaembed_rag.budget import Budget
 from metaembed_rag.store.schema import vector_name
 
-from .operations import State, Step, Version, carry_out
+from .operations import OPERATIONS, State, Step, Version, carry_out
 from .subject import SUBJECTS, Content, EngineName, Expected, Subject
 
 ROOT = Path(__file__).parents[3]
@@ -81,11 +81,18 @@ def run_kills(kind: str, engine: EngineName, kills: int, folder: Path, *, seed: 
             shutil.rmtree(place, ignore_errors=True)
             state = {}
         round_ += 1
+        # Each operation is preferred in turn, so that kills find the short ones too.
+        focus = list(OPERATIONS)[round_ % len(OPERATIONS)]
         delay = generator.uniform(0.0, longest_delay)
         while_opening = generator.random() < 0.2
         said = run_and_kill(
-            (kind, engine, place), folder, state, generator.randrange(1 << 30), delay * 0.1 if while_opening else delay,
+            (kind, engine, place),
+            folder,
+            state,
+            generator.randrange(1 << 30),
+            delay * 0.1 if while_opening else delay,
             after="opening" if while_opening else "ready",
+            focus=focus,
         )
         count(report, said)
         if report.kills < kills and generator.random() < 0.25:
@@ -97,7 +104,7 @@ def run_kills(kind: str, engine: EngineName, kills: int, folder: Path, *, seed: 
 
 
 def run_and_kill(
-    target: tuple[str, EngineName, Path], folder: Path, state: State | None, seed: int, delay: float, *, after: str
+    target: tuple[str, EngineName, Path], folder: Path, state: State | None, seed: int, delay: float, *, after: str, focus: str = "add"
 ) -> Said:
     """Start a writer, kill it ``delay`` seconds after it has said ``after``, and return what it announced."""
     kind, engine, place = target
@@ -107,7 +114,7 @@ def run_and_kill(
     # Files, not pipes: what was written to them survives the kill, and they never make the writer wait.
     with told.open() as source, log.open("w") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.reliability.kills.writer", kind, engine, str(place), str(seed)],
+            [sys.executable, "-m", "tests.reliability.kills.writer", kind, engine, str(place), str(seed), focus],
             stdin=source,
             stdout=sink,
             cwd=ROOT,

@@ -141,11 +141,11 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def plan_step(generator: random.Random, state: State, longest: int) -> Step:
-    """The next step, by weight; books have at most ``longest`` pages."""
+def plan_step(generator: random.Random, state: State, longest: int, focus: str) -> Step:
+    """The next step: ``focus`` half of the time, else by weight; books have at most ``longest`` pages."""
     names, weights = zip(*((name, operation.weight) for name, operation in OPERATIONS.items()), strict=True)
     while True:
-        (name,) = generator.choices(names, weights)
+        name = focus if generator.random() < 0.5 else generator.choices(names, weights)[0]
         step = OPERATIONS[name].plan(generator, state, longest)
         if step is not None:
             return step

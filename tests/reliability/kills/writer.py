@@ -1,8 +1,8 @@
 """The process to be killed: carries out random steps for ever and announces each before and after, on stdout.
 
-Usage: python -m tests.reliability.kills.writer SUBJECT ENGINE FOLDER SEED
+Usage: python -m tests.reliability.kills.writer SUBJECT ENGINE FOLDER SEED FOCUS
 
-The state of the index is read from stdin; null means to open it, so that what was left is mended, and to do no more.
+FOCUS is the operation that it prefers. The state of the index is read from stdin; null means to open it, so that what was left is mended, and to do no more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.reliability.kills.operations import Version, carry_out, plan_step
 from tests.reliability.kills.subject import SUBJECTS
 
 
-def main(kind: str, engine: str, folder: str, seed: int) -> None:
+def main(kind: str, engine: str, folder: str, seed: int, focus: str) -> None:
     content = json.loads(sys.stdin.read())
     if kind == "index":
         from tests.reliability.kills.subject import _model
@@ -33,7 +33,7 @@ def main(kind: str, engine: str, folder: str, seed: int) -> None:
     state = {name: Version(value[0], tuple(value[1])) for name, value in content.items()}
     generator = random.Random(seed)
     while True:
-        step = plan_step(generator, state, subject.longest)
+        step = plan_step(generator, state, subject.longest, focus)
         say(f"begin {step.to_json()}")
         subject.apply(step)
         say(f"done {step.to_json()}")
@@ -46,4 +46,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])

@@ -1,0 +1,83 @@
+"""The command line: hostile arguments, as a shell would pass them, to every command."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import sys
+from pathlib import Path
+
+from metaembed_rag import cli
+
+from .hostile import WORDS, hostile_text, mutate
+from .target import Target, Unsound
+
+_COMMANDS = tuple(command.name or getattr(command.callback, "__name__", "") for command in cli.app.registered_commands)
+_OPTIONS = (
+    "--index", "--url", "--collection", "--model", "--ocr", "--budget", "--top-k", "--source", "--json", "--data", "--output",
+    "--reports", "--fresh", "--verbose", "--version", "--help", "--latency-ms", "--queries", "--document-tokens",
+)  # fmt: skip
+_FLAGS = frozenset({"--json", "--fresh", "--verbose", "--version", "--help"})
+_RECIPE = b"name: x\nsources: {pairs: 10}\nsteps: 1\nbatch_size: 2\nbackbone: all-MiniLM-L6-v2\nseed: 0\n"
+
+
+class CommandLine(Target):
+    """Exit code 0, 1 or 2, and no traceback."""
+
+    seconds = 120.0
+    megabytes = 4096
+
+    def prepare(self) -> None:
+        os.chdir(self.folder)
+        os.environ.pop("METAEMBED_INDEX", None)
+        Path("notes").mkdir()
+        Path("notes/ferry.txt").write_text("The first ferry leaves at six.")
+        Path("notes/broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
+        self.call(["index", "notes", "--index", "sound", "--json"])
+
+    def run(self, generator: random.Random) -> None:
+        Path("recipe.yaml").write_bytes(mutate(generator, _RECIPE, [_RECIPE]))
+        arguments = [generator.choice(_COMMANDS) if generator.random() < 0.95 else argument(generator)]
+        arguments += [argument(generator) for _ in range(generator.choice((0, 1, 1, 2)))]
+        for _ in range(generator.choice((0, 1, 1, 2, 4))):
+            option = generator.choice(_OPTIONS)
+            arguments += [option] if option in _FLAGS else [option, argument(generator)]
+        if generator.random() < 0.5:
+            arguments += ["--index", "sound"]
+        code, said = self.call(arguments)
+        if code not in (0, 1, 2) or "Traceback" in said:
+            raise Unsound(f"{arguments} ended with code {code} and said {said[-2000:]}")
+        if code and not said.strip():
+            raise Unsound(f"{arguments} failed without a word")
+
+    def call(self, arguments: list[str]) -> tuple[int, str]:
+        said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+        sys.argv = ["metaembed", *arguments]
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                cli.main()
+                code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        said.seek(0)
+        return code, said.read()
+
+
+def argument(generator: random.Random) -> str:
+    """As a shell passes it: without NUL, bytes that are not UTF-8 as lone surrogates, and no path out of the folder."""
+    sound = ("notes", "sound", "notes/ferry.txt", "recipe.yaml", "ferry", "4", "4,64", "full", "local", "http://127.0.0.1:9")
+    drawn = generator.choice((*sound, *sound, hostile_text(generator), generator.choice(WORDS), None))
+    data = generator.randbytes(4) if drawn is None else drawn.encode("utf-8", "surrogatepass")
+    word = os.fsdecode(data.replace(b"\x00", b""))
+    return "absent" if leads_out(word) else word
+
+
+def leads_out(word: str) -> bool:
+    """Whether a word is an existing place outside the working folder, which no drill may read or change."""
+    try:
+        place = Path(word).expanduser().resolve()
+        return place.exists() and not place.is_relative_to(Path.cwd().resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
