@@ -66,6 +66,41 @@ class Hit:
         return fields
 
 
+class Hits(list[Hit]):
+    """The answer to one query, best page first; a list.
+
+    Attributes:
+        query: what was asked, as a text for people.
+        budget: Meta Tokens that took part.
+        plan: how the search ran, in words.
+        seconds: from query to answer, encoding included.
+        target_ms: the latency asked for, or None.
+        reachable: False where the latency target cannot be met even by the cheapest plan.
+        final: False for an early answer of a stream that a better one may follow.
+    """
+
+    def __init__(
+        self,
+        hits: Iterable[Hit] = (),
+        *,
+        query: str,
+        budget: Budget,
+        plan: str,
+        seconds: float,
+        target_ms: float | None = None,
+        reachable: bool = True,
+        final: bool = True,
+    ) -> None:
+        super().__init__(hits)
+        self.query = query
+        self.budget = budget
+        self.plan = plan
+        self.seconds = seconds
+        self.target_ms = target_ms
+        self.reachable = reachable
+        self.final = final
+
+
 class Added(list[str]):
     """The ids of the pages that an ``add`` was given and that are now in the index, in order.
 

@@ -6,14 +6,18 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
+import numpy as np
+
+from metaembed_rag.aio import SERVER_LANES, Lane
 from metaembed_rag.budget import Budget, BudgetLike
 from metaembed_rag.embedding.backbone import file_sha256
 from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
-from metaembed_rag.hit import Added, Hit
+from metaembed_rag.hit import Added, Hit, Hits
 from metaembed_rag.ingest import (
     READER_VERSION,
     canonical_json,
@@ -22,11 +26,14 @@ from metaembed_rag.ingest import (
     group_by_source,
     page_id,
     text_id,
+    whole_page,
 )
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
-from metaembed_rag.search.plan import Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
+from metaembed_rag.search.query import FloatArray, Query, check_query, describe_query
+from metaembed_rag.search.searcher import Answer, Searcher
 from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import parse_filter
@@ -35,6 +42,8 @@ from metaembed_rag.store.schema import GROUPS, Schema
 from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from metaembed_rag.embedding.model import MetaEmbed
 
 logger = logging.getLogger(__name__)
@@ -53,6 +62,14 @@ TEXTS_AT_ONCE = 256
 def default_index_path() -> str:
     """``$METAEMBED_INDEX``, or ``./.metaembed``."""
     return os.environ.get(INDEX_VARIABLE) or DEFAULT_INDEX
+
+
+class SearchOptions(TypedDict, total=False):
+    """The keywords of ``search``."""
+
+    budget: BudgetLike | None
+    top_k: int
+    filter: Filter
 
 
 class MetaEmbedIndex:
@@ -102,6 +119,9 @@ class MetaEmbedIndex:
         self._model_name = model if isinstance(model, (str, Path)) else None
         self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
         self._store = Store(open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine))
+        self._searcher = Searcher(self._store, lambda: self.model)
+        self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
+        self._writes = Lane(1)
 
     def __enter__(self) -> MetaEmbedIndex:
         return self
@@ -116,6 +136,8 @@ class MetaEmbedIndex:
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder. Safe to call twice."""
+        self._reads.close()
+        self._writes.close()
         self._store.close()
 
     @property
@@ -189,6 +211,7 @@ class MetaEmbedIndex:
         texts: Sequence[str],
         ids: Sequence[str] | None = None,
         metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        embeddings: Sequence[FloatArray] | None = None,
     ) -> Added:
         """Index texts, each as a document of one page. Texts are never mistaken for paths.
 
@@ -197,6 +220,8 @@ class MetaEmbedIndex:
             ids: any strings; a text under an id that exists replaces the older one. None derives an id from
                 text and metadata, so that adding the same text twice keeps it once.
             metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source.
+            embeddings: document Meta Tokens ``[document tokens, dim]`` of each text by this index's model, which
+                are stored as they are. None embeds the texts, window by window.
 
         Returns:
             the ids, one a text.
@@ -208,9 +233,11 @@ class MetaEmbedIndex:
             raise InputError("add_texts takes a list of texts, not a single one: wrap it in a list")
         metas = _aligned("metadatas", metadatas, len(texts))
         names = _aligned("ids", ids, len(texts))
+        given = _aligned("embeddings", embeddings, len(texts))
+        ready: dict[str, FloatArray] = {}
         entries: dict[str, Page] = {}
         order: list[str] = []
-        for text, name, meta in zip(texts, names, metas, strict=True):
+        for text, name, meta, rows in zip(texts, names, metas, given, strict=True):
             check_text("each of texts", text)
             values = dict(meta or {})
             canonical_json(values)
@@ -223,11 +250,13 @@ class MetaEmbedIndex:
                 source=str(values.get("source", identifier)), number=1, text=text, metadata=values
             )
             order.append(identifier)
+            if rows is not None:
+                ready[identifier] = np.asarray(rows, dtype=np.float32)
         result = Added(order)
         identifiers = list(entries)
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
-            self._add_text_chunk(chunk, result)
+            self._add_text_chunk(chunk, ready, result)
         self._store.settle()
         return result
 
@@ -250,12 +279,12 @@ class MetaEmbedIndex:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def search(self, query: str, *, budget: BudgetLike = "full", top_k: int = 5, filter: Filter = None) -> list[Hit]:
+    def search(self, query: Query, *, budget: BudgetLike | None = None, top_k: int = 5, filter: Filter = None) -> Hits:
         """The pages that answer a query, best first, one result a page.
 
         Args:
-            query: a text.
-            budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
+            query: a text; a PIL picture; ``{"text": ..., "image": ...}``; or float32 query Meta Tokens ``[q, dim]``.
+            budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``. None is the full budget.
             top_k: results at most.
             filter: ``{"source": "a.pdf"}``, ``{"page": {"lt": 9}}``, ``{"year": [2019, 2020]}``; "id",
                 "source" and "page" are the hit's fields, other keys are metadata. See ``parse_filter``.
@@ -263,20 +292,31 @@ class MetaEmbedIndex:
         Raises:
             BudgetError: the budget is malformed or not stored in this index.
             FilterError: the filter is malformed.
-            InputError: the query is not a text or is empty, or top_k is below 1.
+            InputError: the query is empty or of no such kind, or top_k is below 1.
         """
-        if not check_text("a query", query).strip():
-            raise InputError("a query must not be empty")
+        return self.search_many([query], budget=budget, top_k=top_k, filter=filter)[0]
+
+    def search_many(
+        self, queries: Sequence[Query], *, budget: BudgetLike | None = None, top_k: int = 5, filter: Filter = None
+    ) -> list[Hits]:
+        """Answer many queries: as ``search`` for each, but encoded together, which is faster.
+
+        Args and errors are those of ``search``.
+        """
+        if isinstance(queries, (str, Mapping)):
+            raise InputError("search_many takes a list of queries, not a single one: wrap it in a list")
+        for query in queries:
+            check_query(query)
         if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
             raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
-        wanted = resolve_budget(budget, self._groups)
         conditions = parse_filter(filter)
+        plan = self.plan("full" if budget is None else budget, top_k)
         if self._store.points == 0:
-            return []
-        rows = self.model.encode_queries([query], budget=wanted)[0]
-        plan = self.plan(wanted, top_k)
-        found = self._store.search(build_stages(plan, rows), conditions, top_k)
-        return [_hit(scored, wanted) for scored in found]
+            return [_no_hits(query, plan) for query in queries]
+        return [
+            _hits(query, answer, plan)
+            for query, answer in zip(queries, self._searcher.run_many(queries, plan, conditions, top_k), strict=True)
+        ]
 
     def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
         """The stages that a search at this budget would run on the index as it is now."""
@@ -286,6 +326,10 @@ class MetaEmbedIndex:
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
         return [_hit(scored, Budget(1, 1)) for scored in self._store.get(list(ids))]
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
+        return self._store.vectors(list(ids))
 
     def info(self) -> dict[str, Any]:
         """What is in the index.
@@ -303,6 +347,45 @@ class MetaEmbedIndex:
     def sources(self) -> list[str]:
         """The sources of all documents, sorted."""
         return self._store.sources()
+
+    # -- asynchronous ----------------------------------------------------------------------------------
+
+    async def asearch(self, query: Query, **options: Unpack[SearchOptions]) -> Hits:
+        """``search`` without blocking the event loop; see ``metaembed_rag.aio``."""
+        return await self._reads.run(self.search, query, **options)
+
+    async def asearch_many(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[Hits]:
+        """``search_many`` without blocking the event loop."""
+        return await self._reads.run(self.search_many, queries, **options)
+
+    async def aadd(
+        self,
+        documents: Path_ | Page | Sequence[Path_ | Page],
+        *,
+        ocr: OcrMode = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Added:
+        """``add`` without blocking the event loop."""
+        return await self._writes.run(self.add, documents, ocr=ocr, metadata=metadata, progress=progress)
+
+    async def aadd_texts(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        embeddings: Sequence[FloatArray] | None = None,
+    ) -> Added:
+        """``add_texts`` without blocking the event loop."""
+        return await self._writes.run(self.add_texts, texts, ids, metadatas, embeddings)
+
+    async def adelete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
+        """``delete`` without blocking the event loop."""
+        return await self._writes.run(self.delete, ids, source=source)
+
+    async def aget(self, ids: Sequence[str]) -> list[Hit]:
+        """``get`` without blocking the event loop."""
+        return await self._reads.run(self.get, ids)
 
     # -- inside ----------------------------------------------------------------------------------------
 
@@ -354,15 +437,23 @@ class MetaEmbedIndex:
         result.extend(identifier for identifier, _ in named)
         result.added += len(named)
 
-    def _add_text_chunk(self, entries: Mapping[str, Page], result: Added) -> None:
-        contents = {key: digest(page.text, canonical_json(dict(page.metadata))) for key, page in entries.items()}
+    def _add_text_chunk(self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], result: Added) -> None:
+        contents = {
+            key: digest(
+                page.text, canonical_json(dict(page.metadata)), *([ready[key].tobytes()] if key in ready else [])
+            )
+            for key, page in entries.items()
+        }
         known = self._store.digests(list(entries)) if self._store.exists else {}
         new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
         result.unchanged += len(entries) - len(new)
         if not new:
             return
         model = self._ensure()
-        points = embed_pages(model, new.items())
+        points = chain(
+            (whole_page(key, page, ready[key]) for key, page in new.items() if key in ready),
+            embed_pages(model, ((key, page) for key, page in new.items() if key not in ready)),
+        )
         self._store.write(_by_document(new, contents, points))
         result.added += len(new)
 
@@ -401,6 +492,20 @@ def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[A
     if isinstance(values, (str, Mapping)) or len(values) != length:
         raise InputError(f"{name} must have one entry a text ({length})")
     return values
+
+
+def _hits(query: Query, answer: Answer, plan: Plan) -> Hits:
+    return Hits(
+        (_hit(scored, answer.budget) for scored in answer.scored),
+        query=describe_query(query),
+        budget=answer.budget,
+        plan=plan.describe(),
+        seconds=answer.seconds,
+    )
+
+
+def _no_hits(query: Query, plan: Plan) -> Hits:
+    return Hits(query=describe_query(query), budget=plan.budget, plan="the index is empty", seconds=0.0)
 
 
 def _hit(scored: Scored, budget: Budget) -> Hit:

@@ -13,6 +13,7 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.pages import Page
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import WritePoint
+from metaembed_rag.store.engine import FloatArray
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -92,6 +93,20 @@ def embed_pages(
             )
             if progress is not None and index == 0:
                 progress.encoded(1)
+
+
+def whole_page(identifier: str, page: Page, vectors: FloatArray) -> WritePoint:
+    """The point of a page whose Meta Tokens ``[document tokens, dim]`` are known: one window over all of it."""
+    return WritePoint(
+        id=identifier,
+        page=page.number,
+        window=0,
+        span=(0, len(page.text)),
+        vectors=vectors,
+        text=page.text,
+        route=page.route,
+        metadata=dict(page.metadata),
+    )
 
 
 def group_by_source(pages: Sequence[Page]) -> dict[str, list[Page]]:

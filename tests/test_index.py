@@ -22,19 +22,6 @@ from metaembed_rag.errors import (
 REPORTS = Path(__file__).parent.parent / "examples" / "reports"
 
 
-@pytest.fixture(scope="module")
-def model():
-    from metaembed_rag import MetaEmbed
-
-    return MetaEmbed.from_pretrained("mini")
-
-
-@pytest.fixture(params=["edge", "local"])
-def index(request, model, tmp_path):
-    with MetaEmbedIndex(tmp_path / "test.index", engine=request.param, model=model) as opened:
-        yield opened
-
-
 @pytest.fixture
 def folder(tmp_path):
     notes = tmp_path / "notes"

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.engine import Point, Scored, Stage
+from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, Missing, Range
 from metaembed_rag.store.schema import INDEXED_FIELDS, Schema, vector_name
 
@@ -171,6 +171,11 @@ class ClientEngine:
     def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         records = self._client.retrieve(self._collection, list(ids), with_payload=True, with_vectors=False)
         return {str(record.id): record.payload or {} for record in records}
+
+    @_guarded
+    def vectors(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, FloatArray]]:
+        records = self._client.retrieve(self._collection, list(ids), with_payload=False, with_vectors=list(names))
+        return {str(record.id): as_arrays(record.vector) for record in records}
 
     def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         offset: Any = None

@@ -14,7 +14,7 @@ import numpy as np
 import qdrant_edge as qe
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.engine import Point, Scored, Stage
+from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, Match, Missing, Range
 from metaembed_rag.store.schema import INDEXED_FIELDS, Schema, vector_name
 
@@ -114,6 +114,11 @@ class EdgeEngine:
     def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         records = self._open.retrieve(list(ids), with_payload=True, with_vector=False)
         return {str(record.id): record.payload or {} for record in records}
+
+    @_wrapped
+    def vectors(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, FloatArray]]:
+        records = self._open.retrieve(list(ids), with_payload=False, with_vector=list(names))
+        return {str(record.id): as_arrays(record.vector) for record in records}
 
     def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         offset: Any = None

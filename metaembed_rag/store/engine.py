@@ -86,6 +86,9 @@ class Engine(Protocol):
     def retrieve(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Payloads by point id; absent points are absent."""
 
+    def vectors(self, ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, FloatArray]]:
+        """Named vectors by point id, ``[rows, dim]`` each; absent points and vectors are absent."""
+
     def scroll(self, filter: Filter, fields: Sequence[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Every matching point's id and payload (only ``fields`` of it, if given)."""
 
@@ -103,3 +106,8 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Write to disk and let go."""
+
+
+def as_arrays(vectors: Any) -> dict[str, FloatArray]:
+    """Named vectors as engines return them, each as float32 ``[rows, dim]``."""
+    return {name: np.atleast_2d(np.asarray(rows, dtype=np.float32)) for name, rows in (vectors or {}).items()}

@@ -26,9 +26,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from metaembed_rag.errors import IndexClosedError, IndexMismatchError
 from metaembed_rag.store.documents import Known, WriteDocument, Written, window_id
-from metaembed_rag.store.engine import Engine, Point, Scored, Stage
+from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
 from metaembed_rag.store.schema import (
     INDEX_POINT,
@@ -37,6 +39,7 @@ from metaembed_rag.store.schema import (
     VISIBLE,
     Schema,
     record_id,
+    vector_name,
 )
 
 #: Pages committed at once when many small documents are written.
@@ -81,6 +84,11 @@ class Store:
     def engine_name(self) -> str:
         """The engine, for people."""
         return self._engine.name
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether calls from several threads overlap."""
+        return self._engine.concurrent
 
     @property
     def exists(self) -> bool:
@@ -268,6 +276,28 @@ class Store:
                     if payload["window"] == 0:
                         found[payload["id"]] = Scored(identifier, 0.0, payload)
         return [found[identifier] for identifier in ids if identifier in found]
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """The stored Meta Tokens of pages by id: float32 ``[windows, document tokens, dim]``, windows in order."""
+        self._check_open()
+        if not self.exists:
+            return {}
+        name = vector_name(self._schema.groups[-1])
+        windows: dict[str, list[tuple[int, str]]] = {}
+        for chunk in _chunks(list(dict.fromkeys(ids))):
+            with self._calling():
+                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk), ["id", "window"]):
+                    windows.setdefault(payload["id"], []).append((payload["window"], identifier))
+        rows: dict[str, FloatArray] = {}
+        for chunk in _chunks([identifier for members in windows.values() for _, identifier in members]):
+            with self._calling():
+                found = self._engine.vectors(chunk, [name])
+            rows.update((identifier, vectors[name]) for identifier, vectors in found.items() if name in vectors)
+        return {
+            page: np.stack([rows[identifier] for _, identifier in sorted(windows[page]) if identifier in rows])
+            for page in dict.fromkeys(ids)
+            if any(identifier in rows for _, identifier in windows.get(page, ()))
+        }
 
     def sources(self) -> list[str]:
         """The sources of all documents, sorted, each once."""

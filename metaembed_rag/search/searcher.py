@@ -1,0 +1,102 @@
+"""Searcher: a query and a plan in, scored pages out, with the time each half took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metaembed_rag.budget import Budget
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.search.query import FloatArray, Query, embed_queries
+from metaembed_rag.store.engine import Scored
+from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.store import Store
+
+if TYPE_CHECKING:
+    from metaembed_rag.embedding.model import MetaEmbed
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one query found.
+
+    Attributes:
+        scored: pages, best first.
+        budget: the Meta Tokens that took part: those of the plan, or fewer where the query had fewer.
+        encode_seconds: for the query's Meta Tokens.
+        search_seconds: in the store.
+    """
+
+    scored: list[Scored]
+    budget: Budget
+    encode_seconds: float
+    search_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From query to answer."""
+        return self.encode_seconds + self.search_seconds
+
+
+class Searcher:
+    """Runs plans on a store that holds something.
+
+    Args:
+        store: where the pages are.
+        model: gives the model, loading it on first use.
+        clock: seconds; ``time.perf_counter``.
+    """
+
+    def __init__(
+        self, store: Store, model: Callable[[], MetaEmbed], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._store = store
+        self._model = model
+        self._clock = clock
+
+    def encode(self, queries: Sequence[Query], tokens: int) -> tuple[list[FloatArray], float]:
+        """Query Meta Tokens of each query, and the seconds that took all of them."""
+        self._warm(queries)
+        begun = self._clock()
+        rows = embed_queries(self._model, queries, tokens, self._dim)
+        return rows, self._clock() - begun
+
+    def find(self, rows: FloatArray, plan: Plan, conditions: Filter, top_k: int) -> tuple[list[Scored], float]:
+        """Run a plan for query Meta Tokens; the pages, and the seconds that took."""
+        begun = self._clock()
+        scored = self._store.search(build_stages(plan, rows), conditions, top_k)
+        return scored, self._clock() - begun
+
+    def run(self, query: Query, plan: Plan, conditions: Filter, top_k: int) -> Answer:
+        """Encode and find."""
+        rows, encoding = self.encode([query], plan.budget.query)
+        scored, searching = self.find(rows[0], plan, conditions, top_k)
+        return Answer(scored, used_budget(plan, rows[0]), encoding, searching)
+
+    def run_many(self, queries: Sequence[Query], plan: Plan, conditions: Filter, top_k: int) -> list[Answer]:
+        """Encode together, find one by one; the encoding time is shared out evenly."""
+        rows, encoding = self.encode(queries, plan.budget.query)
+        answers = []
+        for one in rows:
+            scored, searching = self.find(one, plan, conditions, top_k)
+            answers.append(Answer(scored, used_budget(plan, one), encoding / len(rows), searching))
+        return answers
+
+    @property
+    def _dim(self) -> int:
+        schema = self._store.schema
+        return 0 if schema is None else schema.dim
+
+    def _warm(self, queries: Sequence[Query]) -> None:
+        """Load the model outside of what is timed: no plan could make up for it."""
+        import numpy as np
+
+        if any(not isinstance(query, np.ndarray) for query in queries):
+            self._model()
+
+
+def used_budget(plan: Plan, rows: FloatArray) -> Budget:
+    """The plan's budget, less query Meta Tokens that ``rows`` do not have."""
+    return Budget(min(plan.budget.query, len(rows)), plan.budget.document)
