@@ -84,4 +84,12 @@ def _get(generator: random.Random, index: MetaEmbedIndex) -> None:
     index.get(maybe(generator, ["1", hostile_text(generator)]))
 
 
-_CALLS: tuple[Callable[[random.Random, MetaEmbedIndex], None], ...] = (_add_texts, _add_texts, _add, _search, _search, _delete, _get)
+_CALLS: tuple[Callable[[random.Random, MetaEmbedIndex], None], ...] = (
+    _add_texts,
+    _add_texts,
+    _add,
+    _search,
+    _search,
+    _delete,
+    _get,
+)

@@ -67,7 +67,18 @@ class CommandLine(Target):
 
 def argument(generator: random.Random) -> str:
     """As a shell passes it: without NUL, bytes that are not UTF-8 as lone surrogates, and no path out of the folder."""
-    sound = ("notes", "sound", "notes/ferry.txt", "recipe.yaml", "ferry", "4", "4,64", "full", "local", "http://127.0.0.1:9")
+    sound = (
+        "notes",
+        "sound",
+        "notes/ferry.txt",
+        "recipe.yaml",
+        "ferry",
+        "4",
+        "4,64",
+        "full",
+        "local",
+        "http://127.0.0.1:9",
+    )
     drawn = generator.choice((*sound, *sound, hostile_text(generator), generator.choice(WORDS), None))
     data = generator.randbytes(4) if drawn is None else drawn.encode("utf-8", "surrogatepass")
     word = os.fsdecode(data.replace(b"\x00", b""))

@@ -86,7 +86,9 @@ class Pictures(Documents):
         made = [saved(modes[mode], "PNG") for mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16")]
         made += [saved(modes[mode], "JPEG", dpi=(300, 300)) for mode in ("L", "RGB", "CMYK")]
         made += [saved(picture, "JPEG", progressive=True, exif=_turned())]
-        made += [saved(modes[mode], "WEBP", lossless=lossless) for mode in ("RGB", "RGBA") for lossless in (True, False)]
+        made += [
+            saved(modes[mode], "WEBP", lossless=lossless) for mode in ("RGB", "RGBA") for lossless in (True, False)
+        ]
         for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
             made.append(saved(picture, "TIFF", compression=compression, save_all=True, append_images=[picture] * 2))
         made += [saved(modes["1"], "TIFF", compression="group4"), saved(modes["F"], "TIFF"), saved(modes["I"], "TIFF")]

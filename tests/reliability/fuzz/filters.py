@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 from metaembed_rag.budget import Budget
+from metaembed_rag.errors import StoreError
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.filters import Filter, parse_filter
 
@@ -26,7 +27,9 @@ class Filters(Target):
         documents = {"d0": Version(1, (1, 2, 3)), "t0": Version(2, (1,)), "t1": Version(3, (1,))}
         for subject in self.subjects:
             subject.write(documents)
-        self.pages = {page.content.id for name, version in documents.items() for page in subject.expected(name, version)}
+        self.pages = {
+            page.content.id for name, version in documents.items() for page in subject.expected(name, version)
+        }
         self.stages = build_stages(Plan(Budget(1, 1)), subject.query())
 
     def run(self, generator: random.Random) -> None:
@@ -35,7 +38,10 @@ class Filters(Target):
             raise Unsound(f"parse_filter gave {condition!r}")
         found = []
         for subject in self.subjects:
-            hits = subject.store.search(self.stages, condition, 10)
+            try:
+                hits = subject.store.search(self.stages, condition, 10)
+            except StoreError as error:
+                raise Unsound(f"the {subject.engine} engine did not take what parse_filter let through") from error
             found.append(sorted(hit.payload["id"] for hit in hits))
             if not set(found[-1]) <= self.pages:
                 raise Unsound(f"found {found[-1]}")
@@ -49,7 +55,11 @@ def draw_filter(generator: random.Random, depth: int = 3) -> Any:
     if kind == 0:
         return hostile_value(generator)
     if kind == 4:
-        return {generator.choice(("and", "or")): [draw_filter(generator, depth - 1) for _ in range(generator.choice((0, 1, 2)))]}
+        return {
+            generator.choice(("and", "or")): [
+                draw_filter(generator, depth - 1) for _ in range(generator.choice((0, 1, 2)))
+            ]
+        }
     if kind == 5:
         return {"not": draw_filter(generator, depth - 1)}
     key = hostile_key(generator) if generator.random() < 0.3 else generator.choice(_KEYS)

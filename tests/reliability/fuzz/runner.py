@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 ROOT = Path(__file__).parents[3]
 #: Inputs a process: the next one begins with clean memory.
 PER_WORKER = 500
@@ -64,7 +63,13 @@ def run_worker(name: str, seed: int, first: int, count: int, folder: Path, repor
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "120"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "PYTHONFAULTHANDLER": "1",
+                "HF_HUB_OFFLINE": "1",
+                "COLUMNS": "120",
+            },
             text=True,
         )
     begun, patience = -1, float(START_TIMEOUT)

@@ -104,7 +104,14 @@ def run_kills(kind: str, engine: EngineName, kills: int, folder: Path, *, seed: 
 
 
 def run_and_kill(
-    target: tuple[str, EngineName, Path], folder: Path, state: State | None, seed: int, delay: float, *, after: str, focus: str = "add"
+    target: tuple[str, EngineName, Path],
+    folder: Path,
+    state: State | None,
+    seed: int,
+    delay: float,
+    *,
+    after: str,
+    focus: str = "add",
 ) -> Said:
     """Start a writer, kill it ``delay`` seconds after it has said ``after``, and return what it announced."""
     kind, engine, place = target
@@ -192,9 +199,7 @@ def verify(subject: Subject, choices: Mapping[str, set[Version | None]], report:
         return {}
     found = {rung: subject.search(rung) for rung in subject.rungs}
     state = identify([content for _, content in next(iter(found.values()))], choices)
-    expected = {
-        page.content.id: page for name, version in state.items() for page in subject.expected(name, version)
-    }
+    expected = {page.content.id: page for name, version in state.items() for page in subject.expected(name, version)}
     contents = {identifier: page.content for identifier, page in expected.items()}
     for rung, hits in found.items():
         assert sorted(content.id for _, content in hits) == sorted(expected), f"pages missing or twice at {rung}"

@@ -280,7 +280,23 @@ class IndexSubject(Subject):
 SUBJECTS: dict[str, type[Subject]] = {"store": StoreSubject, "index": IndexSubject}
 
 QUERY = "when does the ferry leave?"
-_WORDS = "ferry harbour gravel coffee roast solar panel winter library survey safety trail north light salt".split()
+_WORDS = [
+    "ferry",
+    "harbour",
+    "gravel",
+    "coffee",
+    "roast",
+    "solar",
+    "panel",
+    "winter",
+    "library",
+    "survey",
+    "safety",
+    "trail",
+    "north",
+    "light",
+    "salt",
+]
 
 
 def _points(name: str, version: Version) -> Iterator[WritePoint]:
