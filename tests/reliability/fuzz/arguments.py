@@ -1,7 +1,8 @@
-"""The index's own methods: arbitrary values for every argument."""
+"""The index's own methods: hostile texts, ids, sources, metadata, budgets and filters."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from metaembed_rag import MetaEmbedIndex, Page
 
 from ..cached_model import cached_model
 from .filters import draw_filter
-from .hostile import hostile_text, hostile_value
+from .hostile import hostile_key, hostile_text, hostile_value
 from .target import Target, Unsound
 
 
@@ -42,29 +43,33 @@ def maybe(generator: random.Random, sound: Any) -> Any:
     return sound if generator.random() < 0.6 else hostile_value(generator)
 
 
+def draw_metadata(generator: random.Random) -> Any:
+    return {hostile_key(generator): hostile_value(generator) for _ in range(generator.choice((0, 1, 1, 3)))}
+
+
 def _add_texts(generator: random.Random, index: MetaEmbedIndex) -> None:
-    text = hostile_text(generator) if generator.random() < 0.5 else "one"
-    identifier = hostile_text(generator)
-    metadata = maybe(generator, {"key": hostile_value(generator)})
-    given = (maybe(generator, [text]), maybe(generator, [identifier]), maybe(generator, [metadata]))
-    index.add_texts(*given)
-    if given[:2] == ([text], [identifier]):
+    text, identifier = maybe(generator, hostile_text(generator)), maybe(generator, hostile_text(generator))
+    metadata = draw_metadata(generator)
+    index.add_texts([text], ids=[identifier], metadatas=[metadata])
+    if identifier is not None:
         (hit,) = index.get([identifier])
-        if hit.text != text or (given[2] == [metadata] and metadata is not None and hit.metadata != metadata):
-            raise Unsound(f"{given} is kept as {hit}")
+        if hit.text != text or dict(hit.metadata) != as_json(metadata):
+            raise Unsound(f"{text!r} with {metadata!r} is kept as {hit}")
+
+
+def as_json(metadata: Any) -> Any:
+    """What JSON makes of a value: tuples become lists, keys become texts."""
+    return json.loads(json.dumps(metadata))
 
 
 def _add(generator: random.Random, index: MetaEmbedIndex) -> None:
-    page = Page(
-        source=maybe(generator, "a.pdf"),
-        number=maybe(generator, generator.randint(1, 3)),
-        text=maybe(generator, "one"),
-        metadata=maybe(generator, {}),
-    )
-    documents = maybe(generator, [page])
-    if isinstance(documents, (str, list, tuple)) and not all(isinstance(entry, Page) for entry in documents):
-        documents = ["/nonexistent/" + str(entry) for entry in documents]  # never a real file of this machine
-    index.add(documents, metadata=maybe(generator, None), ocr=maybe(generator, "never"), progress=False)
+    text = generator.choice(("one", hostile_text(generator)[:200]))
+    page = Page(hostile_text(generator), generator.randint(1, 3), text, metadata=draw_metadata(generator))
+    index.add([page], metadata=draw_metadata(generator), ocr=maybe(generator, "never"), progress=False)
+
+
+def _add_path(generator: random.Random, index: MetaEmbedIndex) -> None:
+    index.add([f"absent/{hostile_text(generator)}"], progress=False)
 
 
 def _search(generator: random.Random, index: MetaEmbedIndex) -> None:
@@ -77,17 +82,21 @@ def _search(generator: random.Random, index: MetaEmbedIndex) -> None:
 
 
 def _delete(generator: random.Random, index: MetaEmbedIndex) -> None:
-    index.delete(maybe(generator, ["2"]), source=maybe(generator, None))
+    if generator.random() < 0.5:
+        index.delete(["2", maybe(generator, hostile_text(generator))])
+    else:
+        index.delete(source=maybe(generator, hostile_text(generator)))
 
 
 def _get(generator: random.Random, index: MetaEmbedIndex) -> None:
-    index.get(maybe(generator, ["1", hostile_text(generator)]))
+    index.get(["1", maybe(generator, hostile_text(generator))])
 
 
 _CALLS: tuple[Callable[[random.Random, MetaEmbedIndex], None], ...] = (
     _add_texts,
     _add_texts,
     _add,
+    _add_path,
     _search,
     _search,
     _delete,

@@ -37,7 +37,7 @@ class CommandLine(Target):
         Path("notes/broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
         self.call(["index", "notes", "--index", "sound", "--json"])
 
-    def run(self, generator: random.Random) -> None:
+    def run(self, generator: random.Random) -> str:
         Path("recipe.yaml").write_bytes(mutate(generator, _RECIPE, [_RECIPE]))
         arguments = [generator.choice(_COMMANDS) if generator.random() < 0.95 else argument(generator)]
         arguments += [argument(generator) for _ in range(generator.choice((0, 1, 1, 2)))]
@@ -51,18 +51,22 @@ class CommandLine(Target):
             raise Unsound(f"{arguments} ended with code {code} and said {said[-2000:]}")
         if code and not said.strip():
             raise Unsound(f"{arguments} failed without a word")
+        return f"exit code {code}"
 
     def call(self, arguments: list[str]) -> tuple[int, str]:
-        said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+        """Run a command; its exit code and all it said, through streams that are as strict as a terminal's."""
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+        err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
         sys.argv = ["metaembed", *arguments]
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 cli.main()
                 code = 0
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        said.seek(0)
-        return code, said.read()
+        for stream in (out, err):
+            stream.seek(0)
+        return code, out.read() + err.read()
 
 
 def argument(generator: random.Random) -> str:

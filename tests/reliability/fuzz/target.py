@@ -31,8 +31,11 @@ class Target(ABC):
         """Make what all inputs need."""
 
     @abstractmethod
-    def run(self, generator: random.Random) -> None:
+    def run(self, generator: random.Random) -> str | None:
         """Draw an input and send it through. One of this project's errors is a good end, so is none at all.
+
+        Returns:
+            what came of it, in a word; None is "taken".
 
         Raises:
             MetaEmbedError: the input was refused, as it should be.

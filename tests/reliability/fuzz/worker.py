@@ -37,9 +37,9 @@ def main(name: str, seed: int, first: int, count: int, folder: str) -> None:
         say(results, {"begin": index})
         reset_peak()
         started = time.process_time()
-        outcome, trace = "taken", ""
+        outcome, trace = "", ""
         try:
-            target.run(random.Random(f"{name} {seed} {index}"))
+            outcome = target.run(random.Random(f"{name} {seed} {index}")) or "taken"
         except MetaEmbedError as error:
             outcome = type(error).__name__
             if not str(error).strip():
