@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metaembed_rag.errors import MissingDependencyError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import cut, rank
-from metaembed_rag.evaluation.metrics import Figures
+from metaembed_rag.metrics import Figures
 
 
 def bm25(benchmark: Benchmark) -> Figures:

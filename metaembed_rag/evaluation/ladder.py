@@ -14,7 +14,7 @@ import numpy.typing as npt
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import BudgetError, InputError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
-from metaembed_rag.evaluation.metrics import Figures, average
+from metaembed_rag.metrics import Figures, average
 from metaembed_rag.scoring import maxsim
 
 logger = logging.getLogger(__name__)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.budget import LADDER, Budget, BudgetLike
 from metaembed_rag.errors import BudgetError
 from metaembed_rag.store.engine import Stage
 from metaembed_rag.store.schema import GROUPS, vector_name
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Dot products an exact scan may take: (16,64) over 1,000 points, (4,8) over 32,000. The embedded engine
-#: computes 50 to 140 million of 128 dimensions a second on one core, so a scan takes 7 to 30 ms.
+#: Dot products an exact scan may take before anything was measured: (16,64) over 1,000 points, (4,8) over 32,000. The
+#: embedded engine computes 50 to 140 million of 128 dimensions a second on one core, so a scan takes 7 to 30 ms.
 SCAN_DOT_PRODUCTS = 1_024_000
+
+#: Dot products beyond which calibration does not try a scan: half a second and more a query.
+SLOW_DOT_PRODUCTS = 50 * SCAN_DOT_PRODUCTS
 
 #: First tokens are scanned up to here (1 to 10 ms at 50,000) and found through the graph above.
 GRAPH_POINTS = 50_000
@@ -28,6 +32,9 @@ GRAPH_POINTS = 50_000
 PREFETCH = 2048
 NARROW = 512
 NARROW_PER_RESULT = 16
+
+#: Prefetch sizes that calibration tries, with a quarter of each as the narrower stage.
+TRIED_PREFETCH = (256, 1024, PREFETCH)
 
 #: Orders candidates between the first token and a budget wider than itself.
 MIDDLE = Budget(4, 8)
@@ -45,21 +52,48 @@ class Plan:
         budget: the Meta Tokens whose MaxSim is the score.
         prefetch: points that the first-token stage hands on; None scans all by ``budget`` at once.
         narrow: points that ``MIDDLE`` hands on from these; None leaves that stage out.
-        graph: the first-token stage uses the graph.
+        hnsw_ef: candidates while the first-token stage searches the graph; None scans instead.
     """
 
     budget: Budget
     prefetch: int | None = None
     narrow: int | None = None
-    graph: bool = False
+    hnsw_ef: int | None = None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What each stage does, first to last, in words."""
+        parts = []
+        if self.prefetch is not None:
+            way = "scan" if self.hnsw_ef is None else f"graph, ef {self.hnsw_ef}"
+            parts.append(f"{self.prefetch} candidates by the first token ({way})")
+        if self.narrow is not None:
+            parts.append(f"{self.narrow} of them by {MIDDLE}")
+        parts.append(f"rescored by {self.budget}" if parts else f"exact scan by {self.budget}")
+        return tuple(parts)
 
     def describe(self) -> str:
         """One line for people."""
+        return ", ".join(self.stages)
+
+    def for_results(self, top_k: int) -> Plan:
+        """The plan with stages wide enough for ``top_k`` results."""
         if self.prefetch is None:
-            return f"exact scan by {self.budget}"
-        way = "graph" if self.graph else "scan"
-        middle = "" if self.narrow is None else f" {self.narrow} of them by {MIDDLE},"
-        return f"{self.prefetch} candidates by the first token ({way}),{middle} rescored by {self.budget}"
+            return self
+        factor = -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch))
+        if factor <= 1:
+            return self
+        wider = {name: value and value * factor for name, value in asdict(self).items() if name != "budget"}
+        return replace(self, **wider)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; ``from_dict`` reads them."""
+        return {**asdict(self), "budget": [self.budget.query, self.budget.document]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Plan:
+        """Read what ``to_dict`` made."""
+        return cls(**{**content, "budget": Budget(*content["budget"])})
 
 
 def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
@@ -82,7 +116,7 @@ def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
 
 
 def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] = GROUPS) -> Plan:
-    """The plan for an index of ``points`` points.
+    """The plan for an index of ``points`` points that was never calibrated.
 
     A scan while it is cheap; beyond, the first token of every page picks candidates and wider vectors order them.
 
@@ -92,14 +126,36 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
         top_k: results wanted.
         groups: document Meta Tokens of the stored vectors.
     """
-    dot_products = points * (1 if budget.document == 1 else budget.query * budget.document)
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
     prefetch = narrow * PREFETCH // NARROW
     graph = points > GRAPH_POINTS
-    if dot_products <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
+    if _dot_products(budget, points) <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
         return Plan(budget)
-    between = budget.document > MIDDLE.document and MIDDLE.document in groups
-    return Plan(budget, prefetch=prefetch, narrow=narrow if between else None, graph=graph)
+    return Plan(
+        budget,
+        prefetch=prefetch,
+        narrow=narrow if _has_middle(budget, groups) else None,
+        hnsw_ef=prefetch * GRAPH_EF_FACTOR if graph else None,
+    )
+
+
+def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS) -> Iterator[Plan]:
+    """Plans worth measuring on an index of ``points`` points, cheapest budget first."""
+    graph = points > GRAPH_POINTS
+    for budget in LADDER:
+        if budget.document not in groups:
+            continue
+        # The cheapest rung is measured whatever it costs: something must be there to fall back on.
+        if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
+            yield Plan(budget)
+        for prefetch in TRIED_PREFETCH:
+            if prefetch >= points:
+                continue
+            narrows = (None, prefetch // 4) if _has_middle(budget, groups) else (None,)
+            for ef in (prefetch, prefetch * GRAPH_EF_FACTOR) if graph else (None,):
+                for narrow in narrows:
+                    if budget.document > 1 or ef is not None:
+                        yield Plan(budget, prefetch=prefetch, narrow=narrow, hnsw_ef=ef)
 
 
 def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
@@ -111,8 +167,8 @@ def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
     rows = rows[: plan.budget.query]
     stages: list[Stage] = []
     if plan.prefetch is not None:
-        ef = plan.prefetch * GRAPH_EF_FACTOR if plan.graph else None
-        stages.append(Stage(vector_name(1), rows[0], plan.prefetch, exact=not plan.graph, hnsw_ef=ef))
+        exact = plan.hnsw_ef is None
+        stages.append(Stage(vector_name(1), rows[0], plan.prefetch, exact=exact, hnsw_ef=plan.hnsw_ef))
     if plan.narrow is not None:
         stages.append(Stage(vector_name(MIDDLE.document), rows[: MIDDLE.query], plan.narrow))
     if plan.budget.document == 1:
@@ -120,3 +176,11 @@ def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
     else:
         final = Stage(vector_name(plan.budget.document), rows, 0)
     return [*stages, final]
+
+
+def _dot_products(budget: Budget, points: int) -> int:
+    return points * (1 if budget.document == 1 else budget.query * budget.document)
+
+
+def _has_middle(budget: Budget, groups: Sequence[int]) -> bool:
+    return budget.document > MIDDLE.document and MIDDLE.document in groups

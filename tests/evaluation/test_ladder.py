@@ -17,7 +17,7 @@ from metaembed_rag.evaluation import ladder
 from metaembed_rag.evaluation.baselines import bm25
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import FloatArray, Row, evaluate, monotone
-from metaembed_rag.evaluation.metrics import Figures
+from metaembed_rag.metrics import Figures
 from metaembed_rag.scoring import maxsim
 
 

@@ -19,8 +19,8 @@ def test_a_small_index_is_scanned(budget):
 def test_a_larger_index_prefetches_by_the_first_token_and_then_through_the_graph():
     plan = make_plan(Budget(16, 64), points=20_000, top_k=10)
     assert plan.prefetch is not None
-    assert not plan.graph
-    assert make_plan(Budget(16, 64), points=GRAPH_POINTS + 1, top_k=10).graph
+    assert plan.hnsw_ef is None
+    assert make_plan(Budget(16, 64), points=GRAPH_POINTS + 1, top_k=10).hnsw_ef is not None
 
 
 def test_more_results_ask_for_more_candidates():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.evaluation.metrics import average, ndcg, precision, recall, reciprocal_rank
+from metaembed_rag.metrics import average, ndcg, precision, recall, reciprocal_rank
 
 RANKED = ["a", "b", "c", "d", "e", "f"]
 
