@@ -8,18 +8,16 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any, cast
+
+import typer
 
 from metaembed_rag import cli
 
 from .hostile import WORDS, hostile_text, mutate
 from .target import Target, Unsound
 
-_COMMANDS = tuple(command.name or getattr(command.callback, "__name__", "") for command in cli.app.registered_commands)
-_OPTIONS = (
-    "--index", "--url", "--collection", "--model", "--ocr", "--budget", "--top-k", "--source", "--json", "--data", "--output",
-    "--reports", "--fresh", "--verbose", "--version", "--help", "--latency-ms", "--queries", "--document-tokens",
-)  # fmt: skip
-_FLAGS = frozenset({"--json", "--fresh", "--verbose", "--version", "--help"})
+_STRANGE = ("--latency-ms", "--queries", "--version", "--verbose", "--help", "--no-such-option", "-x")
 _RECIPE = b"name: x\nsources: {pairs: 10}\nsteps: 1\nbatch_size: 2\nbackbone: all-MiniLM-L6-v2\nseed: 0\n"
 
 
@@ -30,6 +28,7 @@ class CommandLine(Target):
     megabytes = 4096
 
     def prepare(self) -> None:
+        self.commands = cast("Any", typer.main.get_command(cli.app)).commands
         os.chdir(self.folder)
         os.environ.pop("METAEMBED_INDEX", None)
         Path("notes").mkdir()
@@ -39,19 +38,27 @@ class CommandLine(Target):
 
     def run(self, generator: random.Random) -> str:
         Path("recipe.yaml").write_bytes(mutate(generator, _RECIPE, [_RECIPE]))
-        arguments = [generator.choice(_COMMANDS) if generator.random() < 0.95 else argument(generator)]
-        arguments += [argument(generator) for _ in range(generator.choice((0, 1, 1, 2)))]
-        for _ in range(generator.choice((0, 1, 1, 2, 4))):
-            option = generator.choice(_OPTIONS)
-            arguments += [option] if option in _FLAGS else [option, argument(generator)]
-        if generator.random() < 0.5:
-            arguments += ["--index", "sound"]
+        arguments = self.draw(generator)
         code, said = self.call(arguments)
         if code not in (0, 1, 2) or "Traceback" in said:
             raise Unsound(f"{arguments} ended with code {code} and said {said[-2000:]}")
         if code and not said.strip():
             raise Unsound(f"{arguments} failed without a word")
         return f"exit code {code}"
+
+    def draw(self, generator: random.Random) -> list[str]:
+        """Mostly a command with as many arguments as it takes and options that it knows."""
+        name, command = generator.choice(sorted(self.commands.items()))
+        options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+        wanted = sum(parameter.param_type_name == "argument" for parameter in command.params)
+        arguments = [name if generator.random() < 0.95 else argument(generator)]
+        arguments += [argument(generator) for _ in range(generator.choice((wanted, wanted, wanted, 0, wanted + 1)))]
+        for option in generator.sample(options, generator.randint(0, len(options))):
+            given = [] if getattr(option, "is_flag", False) else [argument(generator)]
+            arguments += [option.opts[0] if generator.random() < 0.95 else generator.choice(_STRANGE), *given]
+        if generator.random() < 0.5:
+            arguments += ["--index", "sound"]
+        return arguments
 
     def call(self, arguments: list[str]) -> tuple[int, str]:
         """Run a command; its exit code and all it said, through streams that are as strict as a terminal's."""
