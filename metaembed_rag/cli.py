@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | demo | train."""
+"""The command line: metaembed index | search | info | delete | calibrate | demo | train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from metaembed_rag.commands.calibrate import calibrate
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
 from metaembed_rag.commands.index import index
@@ -27,6 +28,7 @@ app.command()(index)
 app.command()(search)
 app.command()(info)
 app.command()(delete)
+app.command()(calibrate)
 app.command()(demo)
 app.command()(train)
 

@@ -41,7 +41,7 @@ def run_demo(reports: Path, index_path: str | None, console: Console | None = No
         added_summary(index.add(str(reports)), index.info(), console)
         for question in questions[:SHOWN]:
             console.print()
-            hits_table(question["question"], index.search(question["question"], budget=4, top_k=3), console)
+            hits_table(index.search(question["question"], budget=4, top_k=3), console)
         if questions:
             console.print()
             console.print(_ladder(index, questions, reports))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 import numpy as np
 
 from metaembed_rag.aio import SERVER_LANES, Lane
-from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.budget import LADDER, Budget, BudgetLike
 from metaembed_rag.embedding.backbone import file_sha256
 from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
 from metaembed_rag.hit import Added, Hit, Hits
@@ -30,12 +31,18 @@ from metaembed_rag.ingest import (
 )
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
-from metaembed_rag.progress import Progress, make_progress
+from metaembed_rag.progress import Progress, make_progress, step_progress
+from metaembed_rag.search.calibration import Calibration
+from metaembed_rag.search.explanation import Explanation, make_parts
+from metaembed_rag.search.latency import check_target
 from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
 from metaembed_rag.search.query import FloatArray, Query, check_query, describe_query
 from metaembed_rag.search.searcher import Answer, Searcher
+from metaembed_rag.search.stream import Step, pick_steps, stream_answers
+from metaembed_rag.search.targets import Targets
 from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import Scored
+from metaembed_rag.store.filters import Filter as Conditions
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.schema import GROUPS, Schema
@@ -68,6 +75,7 @@ class SearchOptions(TypedDict, total=False):
     """The keywords of ``search``."""
 
     budget: BudgetLike | None
+    latency_ms: float | None
     top_k: int
     filter: Filter
 
@@ -120,6 +128,7 @@ class MetaEmbedIndex:
         self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
         self._store = Store(open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine))
         self._searcher = Searcher(self._store, lambda: self.model)
+        self._targets = Targets(self._store, self._searcher, lambda: self.model)
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
         self._writes = Lane(1)
 
@@ -279,12 +288,24 @@ class MetaEmbedIndex:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def search(self, query: Query, *, budget: BudgetLike | None = None, top_k: int = 5, filter: Filter = None) -> Hits:
+    def search(
+        self,
+        query: Query,
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+    ) -> Hits:
         """The pages that answer a query, best first, one result a page.
 
         Args:
             query: a text; a PIL picture; ``{"text": ..., "image": ...}``; or float32 query Meta Tokens ``[q, dim]``.
             budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``. None is the full budget.
+            latency_ms: instead of a budget, the time that 95 of 100 queries may take from query to answer, encoding
+                included: the best plan that meets it under the present load is used. The first such query of an index
+                that was never calibrated takes seconds, to measure it. A target that cannot be met gets the cheapest
+                plan, and ``hits.reachable`` is False.
             top_k: results at most.
             filter: ``{"source": "a.pdf"}``, ``{"page": {"lt": 9}}``, ``{"year": [2019, 2020]}``; "id",
                 "source" and "page" are the hit's fields, other keys are metadata. See ``parse_filter``.
@@ -292,14 +313,23 @@ class MetaEmbedIndex:
         Raises:
             BudgetError: the budget is malformed or not stored in this index.
             FilterError: the filter is malformed.
-            InputError: the query is empty or of no such kind, or top_k is below 1.
+            InputError: the query is empty or of no such kind, top_k is below 1, or both a budget and a latency are
+                given.
         """
-        return self.search_many([query], budget=budget, top_k=top_k, filter=filter)[0]
+        return self.search_many([query], budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)[0]
 
     def search_many(
-        self, queries: Sequence[Query], *, budget: BudgetLike | None = None, top_k: int = 5, filter: Filter = None
+        self,
+        queries: Sequence[Query],
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
     ) -> list[Hits]:
         """Answer many queries: as ``search`` for each, but encoded together, which is faster.
+
+        With ``latency_ms`` they are answered one after the other, the target holding for each.
 
         Args and errors are those of ``search``.
         """
@@ -307,21 +337,135 @@ class MetaEmbedIndex:
             raise InputError("search_many takes a list of queries, not a single one: wrap it in a list")
         for query in queries:
             check_query(query)
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
-        conditions = parse_filter(filter)
-        plan = self.plan("full" if budget is None else budget, top_k)
+        conditions = _check_search(budget, latency_ms, top_k, filter)
+        if latency_ms is None:
+            plan = self.plan("full" if budget is None else budget, top_k)
+            if self._store.points == 0:
+                return [_no_hits(query, plan.budget) for query in queries]
+            answers = self._searcher.run_many(queries, plan, conditions, top_k)
+            return [_hits(query, answer, plan) for query, answer in zip(queries, answers, strict=True)]
         if self._store.points == 0:
-            return [_no_hits(query, plan) for query in queries]
-        return [
-            _hits(query, answer, plan)
-            for query, answer in zip(queries, self._searcher.run_many(queries, plan, conditions, top_k), strict=True)
-        ]
+            return [_no_hits(query, Budget(1, 1)) for query in queries]
+        return [self._search_within(query, latency_ms, conditions, top_k) for query in queries]
+
+    def stream(
+        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+    ) -> Iterator[Hits]:
+        """A coarse ranking first and better ones as they are ready; the last one given is the answer.
+
+        Args:
+            query: as for ``search``.
+            latency_ms: time until the deadline. Nothing is given after it, except the first answer, which always
+                comes. None goes on up to the full budget.
+            top_k: pages an answer.
+            filter: as for ``search``.
+
+        Yields:
+            answers; ``final`` is True for one that nothing better will follow.
+
+        Raises:
+            InputError, FilterError: as for ``search``, when called.
+        """
+        check_query(query)
+        conditions = _check_search(None, latency_ms, top_k, filter)
+        if self._store.points == 0:
+            return iter([_no_hits(query, Budget(1, 1))])
+        seconds = None if latency_ms is None else latency_ms / 1000
+        reached = stream_answers(
+            self._searcher,
+            query,
+            self._steps(seconds, top_k),
+            conditions,
+            top_k,
+            seconds=seconds,
+            load=self._targets.load(),
+            clock=time.perf_counter,
+        )
+        return (_hits(query, one.answer, one.plan, target_ms=latency_ms, final=one.final) for one in reached)
+
+    def explain(
+        self,
+        query: Query,
+        *,
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+    ) -> Explanation:
+        """Search, and say which plan was taken and how long each part of it took; ``print`` shows it as a table.
+
+        Stages run inside the engine in one go, so each is timed by running the plan up to it: this takes longer than
+        a search. Args and errors are those of ``search``.
+        """
+        check_query(query)
+        conditions = _check_search(budget, latency_ms, top_k, filter)
+        if self._store.points == 0:
+            raise InputError("there is nothing to explain: the index is empty")
+        choice = None if latency_ms is None else self._targets.choose(latency_ms / 1000)
+        if choice is None:
+            plan = self.plan("full" if budget is None else budget, top_k)
+        else:
+            plan = choice.plan.for_results(top_k)
+        answer = self._searcher.run(query, plan, conditions, top_k)
+        if choice is not None:
+            self._targets.observe(choice, answer.seconds)
+        rows, encoding = self._searcher.encode([query], plan.budget.query)
+        observed = self._searcher.time_stages(rows[0], plan, conditions, top_k)
+        measured = self._targets.measured(plan if choice is None else choice.plan)
+        return Explanation(
+            query=describe_query(query),
+            plan=plan,
+            target_ms=latency_ms,
+            predicted_p95_ms=None if choice is None else choice.p95 * 1000,
+            reachable=choice is None or choice.reachable,
+            parts=make_parts(plan, measured, self._targets.load(), encoding, observed),
+            hits=_hits(query, answer, plan, target_ms=latency_ms, reachable=choice is None or choice.reachable),
+            notes=tuple(f"the calibration is stale: {reason}" for reason in self._targets.stale()),
+        )
+
+    def calibrate(
+        self,
+        queries: Sequence[str] | None = None,
+        *,
+        labels: Mapping[str, Iterable[str]] | None = None,
+        progress: bool | None = None,
+    ) -> Calibration:
+        """Measure what each plan costs and is worth on this index and machine, and keep the figures in the index.
+
+        Budgets and latency targets are planned by them from then on. It takes about a minute for 10,000 pages.
+
+        Args:
+            queries: texts as users ask them. None makes some from stored pages.
+            labels: ids of the relevant pages by query; quality is nDCG@10 with them, and the overlap of the first
+                10 pages with those of the full budget without.
+            progress: show a progress bar; None shows one if standard error is a terminal.
+
+        Raises:
+            InputError: the index is empty, or a query has no labels.
+        """
+        if isinstance(queries, str):
+            raise InputError("calibrate takes a list of queries, not a single one: wrap it in a list")
+        for query in queries or ():
+            check_query(query)
+        with step_progress("calibrating", progress) as advance:
+            return self._targets.calibrate(queries, labels=labels, advance=advance)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The figures that ``calibrate`` kept in the index; None before."""
+        return self._targets.calibration
 
     def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
-        """The stages that a search at this budget would run on the index as it is now."""
+        """The stages that a search at this budget would run on the index as it is now.
+
+        The measured best of the budget where the index was calibrated, else one for its size.
+        """
         groups = self._groups
-        return make_plan(resolve_budget(budget, groups), points=self._store.points, top_k=top_k, groups=groups)
+        wanted = resolve_budget(budget, groups)
+        measured = self._targets.plan_for(wanted)
+        if measured is not None:
+            return measured.for_results(top_k)
+        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
@@ -336,9 +480,14 @@ class MetaEmbedIndex:
 
         Returns:
             a mapping with at least ``pages``, ``documents``, ``bytes`` (None where the engine cannot tell),
-            ``points`` (windows), ``engine``, ``model``, ``dim`` and ``document_tokens``.
+            ``points`` (windows), ``engine``, ``model``, ``dim``, ``document_tokens`` and ``calibration``: None, or
+            when it was made and why it is ``stale``, if it is.
         """
-        return {"path": self.path, **self._store.info()}
+        calibration = self._targets.calibration
+        summary = None
+        if calibration is not None:
+            summary = {"created": calibration.created, "points": calibration.points, "stale": self._targets.stale()}
+        return {"path": self.path, **self._store.info(), "calibration": summary}
 
     def __len__(self) -> int:
         """Pages in the index."""
@@ -387,7 +536,33 @@ class MetaEmbedIndex:
         """``get`` without blocking the event loop."""
         return await self._reads.run(self.get, ids)
 
+    async def astream(
+        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+    ) -> AsyncIterator[Hits]:
+        """``stream`` without blocking the event loop: each answer waits for its turn."""
+        stream = await self._reads.run(self.stream, query, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        while (hits := await self._reads.run(next, stream, None)) is not None:
+            yield hits
+
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int) -> Hits:
+        choice = self._targets.choose(latency_ms / 1000)
+        begun = time.perf_counter()
+        plan = choice.plan.for_results(top_k)
+        answer = self._searcher.run(query, plan, conditions, top_k)
+        self._targets.observe(choice, time.perf_counter() - begun)
+        return _hits(query, answer, plan, target_ms=latency_ms, reachable=choice.reachable)
+
+    def _steps(self, seconds: float | None, top_k: int) -> list[Step]:
+        """Plans for a stream, cheapest first: measured ones that fit the time, or the ladder."""
+        load = self._targets.load() / 1000
+        rungs = self._targets.rungs()
+        if not rungs:
+            return [Step(self.plan(rung, top_k)) for rung in LADDER if rung.document in self._groups]
+        fitting = [one for one in rungs if seconds is None or one.total.p50 * load <= seconds]
+        steps = [Step(one.plan.for_results(top_k), one.search.p50 / 1000) for one in fitting or rungs[:1]]
+        return pick_steps(sorted(steps, key=lambda step: step.seconds or 0.0))
 
     @property
     def _groups(self) -> tuple[int, ...]:
@@ -494,18 +669,39 @@ def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[A
     return values
 
 
-def _hits(query: Query, answer: Answer, plan: Plan) -> Hits:
+def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: int, filter: Filter) -> Conditions:
+    if budget is not None and latency_ms is not None:
+        raise InputError("give a budget or latency_ms, not both: a latency target chooses the budget")
+    if latency_ms is not None:
+        check_target(latency_ms)
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
+    return parse_filter(filter)
+
+
+def _hits(
+    query: Query,
+    answer: Answer,
+    plan: Plan,
+    *,
+    target_ms: float | None = None,
+    reachable: bool = True,
+    final: bool = True,
+) -> Hits:
     return Hits(
         (_hit(scored, answer.budget) for scored in answer.scored),
         query=describe_query(query),
         budget=answer.budget,
         plan=plan.describe(),
         seconds=answer.seconds,
+        target_ms=target_ms,
+        reachable=reachable,
+        final=final,
     )
 
 
-def _no_hits(query: Query, plan: Plan) -> Hits:
-    return Hits(query=describe_query(query), budget=plan.budget, plan="the index is empty", seconds=0.0)
+def _no_hits(query: Query, budget: Budget) -> Hits:
+    return Hits(query=describe_query(query), budget=budget, plan="the index is empty", seconds=0.0)
 
 
 def _hit(scored: Scored, budget: Budget) -> Hit:

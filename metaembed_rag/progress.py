@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -113,3 +114,17 @@ class RichProgress:
 def make_progress(show: bool | None) -> Progress:
     """A bar if asked for (or, with None, if standard error is a terminal), else silence."""
     return RichProgress() if (sys.stderr.isatty() if show is None else show) else SilentProgress()
+
+
+@contextmanager
+def step_progress(title: str, show: bool | None) -> Iterator[Callable[[int, int], None]]:
+    """A function to be told steps done and their number; a bar with an estimate, shown as by ``make_progress``."""
+    if not (sys.stderr.isatty() if show is None else show):
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(*Bars.get_default_columns(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from metaembed_rag.hit import Added, Hit
+from metaembed_rag.hit import Added, Hits
+from metaembed_rag.search.calibration import Calibration
 
 #: Characters of a passage shown in a table.
 SNIPPET = 160
 
 
-def hits_table(query: str, hits: Sequence[Hit], console: Console | None = None) -> None:
+def hits_table(hits: Hits, console: Console | None = None) -> None:
     """One row a hit: score, where it stands, and the beginning of the passage that matched."""
     console = console or Console()
     if not hits:
         console.print("no pages match")
         return
-    table = Table(title=Text(f"{query}  ·  budget {hits[0].budget}"), title_justify="left", show_lines=True)
+    title = f"{hits.query}  ·  budget {hits.budget}  ·  {hits.seconds * 1000:.0f} ms"
+    if hits.target_ms is not None:
+        missed = "" if hits.reachable else ", which no plan can meet here"
+        title += f" for a target of {hits.target_ms:g} ms{missed}"
+    table = Table(title=Text(title), title_justify="left", show_lines=True)
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("source", overflow="fold", ratio=2)
     table.add_column("page", justify="right", no_wrap=True)
@@ -47,6 +52,21 @@ def info_table(info: Mapping[str, Any], console: Console | None = None) -> None:
         shown = size(value) if key == "bytes" else value
         table.add_row(Text(key.replace("_", " ")), Text(str(shown)))
     (console or Console()).print(table)
+
+
+def calibration_table(calibration: Calibration, console: Console | None = None) -> None:
+    """The Pareto front: one row a plan, from query to answer."""
+    console = console or Console()
+    quality = f"nDCG@{calibration.top_k}" if calibration.labelled else f"overlap@{calibration.top_k}"
+    title = f"{calibration.points} windows, {calibration.queries} queries, {calibration.machine}"
+    table = Table(title=Text(title), title_justify="left")
+    for name in ("encode ms", "search ms", "total p50 ms", "total p95 ms", quality):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("plan", ratio=1)
+    for one in calibration.front:
+        figures = (one.encode.p50, one.search.p50, one.total.p50, one.total.p95)
+        table.add_row(*(f"{value:.1f}" for value in figures), f"{one.quality:.3f}", Text(one.plan.describe()))
+    console.print(table)
 
 
 def snippet(text: str, length: int = SNIPPET) -> str:

@@ -16,7 +16,12 @@ CollectionOption = Annotated[str, typer.Option("--collection", help="Collection 
 ModelOption = Annotated[str, typer.Option("--model", help="Packaged model, model folder or hub id.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BudgetOption = Annotated[
-    str, typer.Option("--budget", help="Meta Tokens: 4, 4,64 or full (1, 2, 4, 8, 16 are the ladder).")
+    str | None,
+    typer.Option("--budget", help="Meta Tokens: 4, 4,64 or full (1, 2, 4, 8, 16 are the ladder) [default: full]."),
+]
+LatencyOption = Annotated[
+    float | None,
+    typer.Option("--latency-ms", help="Instead of a budget: milliseconds that 95 of 100 queries may take."),
 ]
 TopKOption = Annotated[int, typer.Option("--top-k", min=1, help="Results at most.")]
 

@@ -11,6 +11,7 @@ from metaembed_rag.commands.options import (
     CollectionOption,
     IndexOption,
     JsonOption,
+    LatencyOption,
     ModelOption,
     TopKOption,
     UrlOption,
@@ -24,9 +25,11 @@ def search(
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
     model: ModelOption = "mini",
-    budget: BudgetOption = "full",
+    budget: BudgetOption = None,
+    latency_ms: LatencyOption = None,
     top_k: TopKOption = 5,
     source: Annotated[str | None, typer.Option("--source", help="Only pages of this document.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the plan and the time of its parts too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the pages that answer a query."""
@@ -34,10 +37,15 @@ def search(
 
     condition = {"source": source} if source else None
     with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
-        hits = opened.search(query, budget=budget, top_k=top_k, filter=condition)
+        if explain:
+            found = opened.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
+            hits = found.hits
+            typer.echo(str(found), err=as_json)
+        else:
+            hits = opened.search(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
         return
     from metaembed_rag.tables import hits_table
 
-    hits_table(query, hits)
+    hits_table(hits)

@@ -7,8 +7,8 @@ machine; how much slower things are just now is one factor, learnt from the quer
 
 The best plan whose prediction fits is the first choice. A late query steps down at once, unless the plan has proved
 itself and this is one of the few that a p95 allows; of a load spike, the second late query does. Stepping up asks for
-a run of queries on time whose figures say that the better plan fits. A plan that was late is not tried again for a while,
-longer each time, unless the load it was late under has gone: so a steady machine sees a steady plan.
+a run of queries on time whose figures say that the better plan fits. A plan that was late is not tried again for a
+while, longer each time, unless the load it was late under has gone: so a steady machine sees a steady plan.
 """
 
 from __future__ import annotations
@@ -179,6 +179,12 @@ class LatencyController:
                 self._step_down(track, choice.target)
             elif track.since_step >= EVIDENCE:
                 self._step_up(track, choice.target)
+
+    @property
+    def load(self) -> float:
+        """How much slower than calibrated queries were lately: the median of a few ratios."""
+        with self._lock:
+            return self._load.level(EVIDENCE)
 
     def predict(self, position: int, *, cautious: bool = False) -> tuple[float, float]:
         """Predicted p50 and p95 of a rung in seconds under the present load."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.search.plan import Plan, build_stages
@@ -16,6 +19,8 @@ from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
+
+_ALL = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class Searcher:
 
     def encode(self, queries: Sequence[Query], tokens: int) -> tuple[list[FloatArray], float]:
         """Query Meta Tokens of each query, and the seconds that took all of them."""
-        self._warm(queries)
+        if any(not isinstance(query, np.ndarray) for query in queries):
+            self._model()  # loaded outside of what is timed: no plan could make up for it
         begun = self._clock()
         rows = embed_queries(self._model, queries, tokens, self._dim)
         return rows, self._clock() - begun
@@ -68,6 +74,16 @@ class Searcher:
         begun = self._clock()
         scored = self._store.search(build_stages(plan, rows), conditions, top_k)
         return scored, self._clock() - begun
+
+    def time_stages(self, rows: FloatArray, plan: Plan, conditions: Filter, top_k: int) -> list[float]:
+        """Seconds of each stage of a plan: what running up to it takes longer than up to the one before."""
+        stages = build_stages(plan, rows)
+        cumulative = [0.0]
+        for place in range(len(stages)):
+            begun = self._clock()
+            self._store.search(stages[: place + 1], conditions, top_k)
+            cumulative.append(self._clock() - begun)
+        return [max(0.0, after - before) for before, after in pairwise(cumulative)]
 
     def run(self, query: Query, plan: Plan, conditions: Filter, top_k: int) -> Answer:
         """Encode and find."""
@@ -84,17 +100,15 @@ class Searcher:
             answers.append(Answer(scored, used_budget(plan, one), encoding / len(rows), searching))
         return answers
 
+    def warm_up(self, plan: Plan) -> None:
+        """Run a plan once for nothing: first calls allocate, load and compile."""
+        rows, _ = self.encode(["warm up"], plan.budget.query)
+        self.find(rows[0], plan, _ALL, 1)
+
     @property
     def _dim(self) -> int:
         schema = self._store.schema
         return 0 if schema is None else schema.dim
-
-    def _warm(self, queries: Sequence[Query]) -> None:
-        """Load the model outside of what is timed: no plan could make up for it."""
-        import numpy as np
-
-        if any(not isinstance(query, np.ndarray) for query in queries):
-            self._model()
 
 
 def used_budget(plan: Plan, rows: FloatArray) -> Budget:

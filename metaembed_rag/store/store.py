@@ -20,6 +20,7 @@ One client at a time may write a document.
 
 from __future__ import annotations
 
+import random
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ _SETTLE_SHARE = 4
 _VISIBLE = match("state", VISIBLE)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
+_FIRST_WINDOWS = Filter(must=(Match("window", (0,)),))
 
 
 class Store:
@@ -318,13 +320,39 @@ class Store:
                 self._points = self._engine.count(_VISIBLE)
         return self._points
 
+    def annotate(self, key: str, value: Any) -> None:
+        """Keep a JSON value with the index, in one step; what is there under the key is replaced."""
+        self._check_open()
+        with self._write_lock, self._calling():
+            self._engine.set_payload({key: value}, [INDEX_POINT])
+
+    def annotation(self, key: str) -> Any:
+        """What was kept under a key, or None."""
+        self._check_open()
+        if not self.exists:
+            return None
+        with self._calling():
+            return self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT, {}).get(key)
+
+    def sample_texts(self, count: int, seed: int = 0) -> list[str]:
+        """Texts of pages drawn at random: the same seed draws the same from the same pages."""
+        self._check_open()
+        if not self.exists:
+            return []
+        with self._calling():
+            homes = sorted(point for point, _ in self._engine.scroll(_VISIBLE & _FIRST_WINDOWS, ["id"]))
+        drawn = random.Random(seed).sample(homes, min(count, len(homes)))  # noqa: S311 - a sample, not a secret
+        with self._calling():
+            found = self._engine.retrieve(drawn)
+        return [found[point]["text"] for point in drawn if point in found]
+
     def info(self) -> dict[str, Any]:
         """Counts and settings; see ``MetaEmbedIndex.info``."""
         self._check_open()
         content: dict[str, Any] = {"engine": self._engine.name, "pages": 0, "documents": 0, "points": 0}
         if self.exists:
             with self._calling():
-                content["pages"] = self._engine.count(_VISIBLE & Filter(must=(Match("window", (0,)),)))
+                content["pages"] = self._engine.count(_VISIBLE & _FIRST_WINDOWS)
                 content["documents"] = self._engine.count(_RECORDS)
             content["points"] = self.points
         content["bytes"] = self._engine.size_bytes()
