@@ -75,5 +75,3 @@ def run_second(engine: Literal["edge", "local"], folder: Path, *, pages: int) ->
         index.add_texts(["one more"])
         assert len(index) == pages + 1
     return SecondReport(error, words, seconds, command.returncode, command.stderr)
-
-

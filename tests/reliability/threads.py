@@ -54,7 +54,7 @@ class Ledger:
             self.versions[name][-1] = Version(last.number, last.texts, last.begun, time.monotonic())
 
     def allowed(self, name: str, start: float, end: float) -> list[Version]:
-        """Versions that stood at some moment between ``start`` and ``end``: the old one, the new one, or all between."""
+        """Versions that stood at some moment between ``start`` and ``end``."""
         with self.lock:
             history = list(self.versions.get(name, ()))
         followers: list[Version | None] = [*history[1:], None]

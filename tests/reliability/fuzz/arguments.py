@@ -12,7 +12,7 @@ from metaembed_rag import MetaEmbedIndex, Page
 from ..cached_model import cached_model
 from .filters import draw_filter
 from .hostile import hostile_key, hostile_text, hostile_value
-from .target import Target, Unsound
+from .target import Target, UnsoundError
 
 
 class Arguments(Target):
@@ -36,7 +36,7 @@ class Arguments(Target):
                     index.delete(source=source)
             index.add_texts(["one"], ids=["1"])
             if [hit.text for hit in index.get(["1"])] != ["one"]:
-                raise Unsound("the index has lost a page")
+                raise UnsoundError("the index has lost a page")
 
 
 def maybe(generator: random.Random, sound: Any) -> Any:
@@ -54,7 +54,7 @@ def _add_texts(generator: random.Random, index: MetaEmbedIndex) -> None:
     if identifier is not None:
         (hit,) = index.get([identifier])
         if hit.text != text or dict(hit.metadata) != as_json(metadata):
-            raise Unsound(f"{text!r} with {metadata!r} is kept as {hit}")
+            raise UnsoundError(f"{text!r} with {metadata!r} is kept as {hit}")
 
 
 def as_json(metadata: Any) -> Any:

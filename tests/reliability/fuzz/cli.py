@@ -15,7 +15,7 @@ import typer
 from metaembed_rag import cli
 
 from .hostile import WORDS, hostile_text, mutate
-from .target import Target, Unsound
+from .target import Target, UnsoundError
 
 _STRANGE = ("--latency-ms", "--queries", "--version", "--verbose", "--help", "--no-such-option", "-x")
 _RECIPE = b"name: x\nsources: {pairs: 10}\nsteps: 1\nbatch_size: 2\nbackbone: all-MiniLM-L6-v2\nseed: 0\n"
@@ -41,9 +41,9 @@ class CommandLine(Target):
         arguments = self.draw(generator)
         code, said = self.call(arguments)
         if code not in (0, 1, 2) or "Traceback" in said:
-            raise Unsound(f"{arguments} ended with code {code} and said {said[-2000:]}")
+            raise UnsoundError(f"{arguments} ended with code {code} and said {said[-2000:]}")
         if code and not said.strip():
-            raise Unsound(f"{arguments} failed without a word")
+            raise UnsoundError(f"{arguments} failed without a word")
         return f"exit code {code}"
 
     def draw(self, generator: random.Random) -> list[str]:

@@ -15,7 +15,7 @@ from metaembed_rag.pages import Limits, count_pages, read_document
 from metaembed_rag.pages.clean import check_text
 
 from .hostile import hostile_text, mutate
-from .target import Target, Unsound
+from .target import Target, UnsoundError
 
 REPORTS = Path(__file__).parents[3] / "examples" / "reports"
 
@@ -48,18 +48,18 @@ def read(path: Path, limits: Limits, dpi: int = 72) -> None:
     """Everything that indexing and looking at a hit do with a file."""
     pages = list(read_document(path, ocr="never", limits=limits))
     if [page.number for page in pages] != list(range(1, count_pages(path, limits=limits) + 1)):
-        raise Unsound(f"{len(pages)} pages were read, {count_pages(path, limits=limits)} counted")
+        raise UnsoundError(f"{len(pages)} pages were read, {count_pages(path, limits=limits)} counted")
     if len(pages) > limits.max_pages:
-        raise Unsound(f"{len(pages)} pages are over the limit")
+        raise UnsoundError(f"{len(pages)} pages are over the limit")
     for page in pages:
         check_text("a page", page.text)
         for word in page.words:
             check_text("a word", word.text)
             if not all(-0.01 <= side <= 1.01 for side in word.box):
-                raise Unsound(f"the box of {word} lies outside its page")
+                raise UnsoundError(f"the box of {word} lies outside its page")
     image = pages[0].image(dpi)
     if image is not None and image.width * image.height > limits.max_pixels:
-        raise Unsound(f"{image.size} pixels were drawn")
+        raise UnsoundError(f"{image.size} pixels were drawn")
 
 
 class Pdfs(Documents):
@@ -104,7 +104,8 @@ class Texts(Documents):
 
     suffixes = (".txt", ".md", ".markdown", ".log", ".csv")
     _PIECES = (
-        "# Heading\n", "## \n", "Title\n=====\n", "---\n", "```\n", "~~~python\n", "\n", "\f", " ", "\t", "> ", "| a | b |\n",
+        "# Heading\n", "## \n", "Title\n=====\n", "---\n", "```\n", "~~~python\n", "\n", "\f", " ", "\t", "> ",
+        "| a | b |\n",
         "word ", "A sentence. ", "。", "\r", "\r\n", "\x0b", "\x1c", "\u2028", "\x85", "#", "=", "-", "`", "~", "\n \n",
     )  # fmt: skip
 

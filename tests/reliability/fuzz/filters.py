@@ -13,7 +13,7 @@ from metaembed_rag.store.filters import Filter, parse_filter
 from ..kills.operations import Version
 from ..kills.subject import StoreSubject
 from .hostile import hostile_key, hostile_value
-from .target import Target, Unsound
+from .target import Target, UnsoundError
 
 _KEYS = ("id", "source", "page", "name", "seed", "even", "nested.tags", "nested.none", "metadata.name")
 _OPERATORS = ("gt", "gte", "lt", "lte", "in", "not_in", "not", "exists")
@@ -35,18 +35,18 @@ class Filters(Target):
     def run(self, generator: random.Random) -> None:
         condition = parse_filter(draw_filter(generator))
         if not isinstance(condition, Filter):
-            raise Unsound(f"parse_filter gave {condition!r}")
+            raise UnsoundError(f"parse_filter gave {condition!r}")
         found = []
         for subject in self.subjects:
             try:
                 hits = subject.store.search(self.stages, condition, 10)
             except StoreError as error:
-                raise Unsound(f"the {subject.engine} engine did not take what parse_filter let through") from error
+                raise UnsoundError(f"the {subject.engine} engine did not take what parse_filter let through") from error
             found.append(sorted(hit.payload["id"] for hit in hits))
             if not set(found[-1]) <= self.pages:
-                raise Unsound(f"found {found[-1]}")
+                raise UnsoundError(f"found {found[-1]}")
         if found[0] != found[1]:
-            raise Unsound(f"edge found {found[0]}, local {found[1]} by {condition}")
+            raise UnsoundError(f"edge found {found[0]}, local {found[1]} by {condition}")
 
 
 def draw_filter(generator: random.Random, depth: int = 3) -> Any:

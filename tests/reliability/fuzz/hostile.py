@@ -14,13 +14,14 @@ FLOATS = (0.0, -0.0, 0.1, 1e-320, 1e308, -1e308, float("inf"), float("-inf"), fl
 
 #: Words that would mean something to a query language, a shell, a path, a template or a terminal.
 WORDS = (
-    "", " ", "a", "0", "true", "null", "*", "?", "%", "..", "../../etc/passwd", "/", "\\", "C:\\", "~", "$HOME", "`id`",
-    "$(id)", "; rm", "| cat", "&&", "' OR '1'='1", '" OR ""="', "x' UNION SELECT", "{{7*7}}", "${7*7}", "{0}", "%s%n",
-    "<script>alert(1)</script>", "<!--", "]]>", "\x00", "a\x00b", "\x1b[2J", "\r\n", "\n", "\t", "\u202e", "\u200b", "\ufeff",
-    "\ud800", "\udfff", "\U0010ffff", "ﬁ", "İ", "ß", "e\u0301", "日本語", "👩‍👩‍👧", "NaN", "Infinity", "-0", "1e999", "0x10",
-    "2024-01-01", "2024-13-99", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "__class__", "__proto__",
-    "metadata", "metadata.", "metadata.metadata", "metadata.id", "id", "source", "page", "state", "kind", "and", "or", "not",
-    "in", "not_in", "exists", "gt", "gte", "lt", "lte", "a.b", "a..b", ".", "a[]", "a[0]", 'a"b', "--help", "-", "--", "-1",
+    "", " ", "a", "0", "true", "null", "*", "?", "%", "..", "../../etc/passwd", "/", "\\", "C:\\", "~", "$HOME",
+    "`id`", "$(id)", "; rm", "| cat", "&&", "' OR '1'='1", '" OR ""="', "x' UNION SELECT", "{{7*7}}", "${7*7}",
+    "{0}", "%s%n", "<script>alert(1)</script>", "<!--", "]]>", "\x00", "a\x00b", "\x1b[2J", "\r\n", "\n", "\t",
+    "\u202e", "\u200b", "\ufeff", "\ud800", "\udfff", "\U0010ffff", "ﬁ", "İ", "ß", "e\u0301", "日本語", "👩‍👩‍👧", "NaN",
+    "Infinity", "-0", "1e999", "0x10", "2024-01-01", "2024-13-99", "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59", "__class__", "__proto__", "metadata", "metadata.", "metadata.metadata",
+    "metadata.id", "id", "source", "page", "state", "kind", "and", "or", "not", "in", "not_in", "exists", "gt",
+    "gte", "lt", "lte", "a.b", "a..b", ".", "a[]", "a[0]", 'a"b', "--help", "-", "--", "-1",
 )  # fmt: skip
 
 _NUMBER = re.compile(rb"\d+")
@@ -125,9 +126,9 @@ def hostile_value(generator: random.Random, depth: int = 3) -> Any:
         return generator.choice((b"bytes", 1j, object(), Ellipsis, int, lambda: 0, 10**400))
     if kind == 8:
         return generator.choice((
-            date.min, date.max, datetime.min, datetime.max, datetime(2024, 1, 1),
-            datetime.max.replace(tzinfo=timezone(timedelta(hours=-23, minutes=-59))),
-            datetime.min.replace(tzinfo=timezone(timedelta(hours=23, minutes=59))),
+            date.min, date.max, datetime(1, 1, 1), datetime(9999, 12, 31), datetime(2024, 1, 1),
+            datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-23, minutes=-59))),
+            datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23, minutes=59))),
         ))  # fmt: skip
     if kind in (9, 10):
         values = [hostile_value(generator, depth - 1) for _ in range(generator.choice((0, 1, 2, 5)))]

@@ -12,7 +12,7 @@ from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.model import PRETRAINED
 
 from .hostile import FLOATS, NUMBERS, WORDS, hostile_value, mutate
-from .target import Target, Unsound
+from .target import Target, UnsoundError
 
 
 class Models(Target):
@@ -39,9 +39,9 @@ class Models(Target):
         loaded = MetaEmbed.from_pretrained(model, device="cpu")
         rows = loaded.encode_documents(["ferry"])
         if rows.shape != (1, loaded.document_tokens, loaded.dim):
-            raise Unsound(f"an embedding of {rows.shape}")
+            raise UnsoundError(f"an embedding of {rows.shape}")
         if not loaded.windows("ferry " * 600):
-            raise Unsound("no windows")
+            raise UnsoundError("no windows")
 
     def damage(self, generator: random.Random, name: str) -> bytes:
         data = self.files[name]

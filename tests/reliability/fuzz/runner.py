@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,9 @@ def run_worker(name: str, seed: int, first: int, count: int, folder: Path, repor
         )
     begun, patience = -1, float(START_TIMEOUT)
     seconds, megabytes = 0.0, 0
+    lines = read_lines(process)
     try:
-        for message in messages(process, lambda: patience):
+        while (message := next_message(lines, patience)) is not None:
             if "begin" in message:
                 begun = message["begin"]
             elif "end" in message:
@@ -106,8 +106,8 @@ def run_worker(name: str, seed: int, first: int, count: int, folder: Path, repor
     return begun + 1
 
 
-def messages(process: subprocess.Popen[str], patience: Any) -> Iterator[dict[str, Any]]:
-    """What the worker says, until it ends; TimeoutError if it is silent for longer than ``patience()`` seconds."""
+def read_lines(process: subprocess.Popen[str]) -> queue.SimpleQueue[str | None]:
+    """What the worker says, line by line, then None; read by a thread, so that waiting for it can end."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def pump() -> None:
@@ -117,15 +117,19 @@ def messages(process: subprocess.Popen[str], patience: Any) -> Iterator[dict[str
         lines.put(None)
 
     threading.Thread(target=pump, daemon=True).start()
-    while True:
-        try:
-            line = lines.get(timeout=patience())
-        except queue.Empty:
-            raise TimeoutError from None
-        if line is None:
-            return
-        if line.endswith("\n"):
-            yield json.loads(line)
+    return lines
+
+
+def next_message(lines: queue.SimpleQueue[str | None], patience: float) -> dict[str, Any] | None:
+    """The next message; None at the end, TimeoutError if the worker is silent for longer than ``patience`` seconds."""
+    try:
+        line = lines.get(timeout=patience)
+    except queue.Empty:
+        raise TimeoutError from None
+    if line is None or not line.endswith("\n"):
+        return None
+    message: dict[str, Any] = json.loads(line)
+    return message
 
 
 def record(report: FuzzReport, message: dict[str, Any], seconds: float, most_bytes: int) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 
-class Unsound(AssertionError):
+class UnsoundError(AssertionError):
     """The input was taken, and something about the result is wrong."""
 
 
@@ -27,7 +27,7 @@ class Target(ABC):
         self.folder = folder
         self.prepare()
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to make
         """Make what all inputs need."""
 
     @abstractmethod
@@ -39,5 +39,5 @@ class Target(ABC):
 
         Raises:
             MetaEmbedError: the input was refused, as it should be.
-            Unsound: it was taken, with a wrong result.
+            UnsoundError: it was taken, with a wrong result.
         """

@@ -15,6 +15,8 @@ from typing import Any
 TEXTS = tuple(f"t{n}" for n in range(6))
 BOOKS = tuple(f"d{n}" for n in range(6))
 NAMES = TEXTS + BOOKS
+#: What an index may be resized to; two, so that half of all resizes widen.
+TOKENS = (16, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,30 @@ class Version:
     pages: tuple[int, ...]
 
 
-State = dict[str, Version]
+@dataclass(frozen=True, slots=True)
+class State:
+    """An index as it stands.
+
+    Attributes:
+        documents: by name.
+        tokens: document Meta Tokens stored at most.
+        calibration: which one was kept last; None is none.
+    """
+
+    documents: Mapping[str, Version] = field(default_factory=dict)
+    tokens: int = 64
+    calibration: int | None = None
+
+    def to_json(self) -> str:
+        documents = {name: [version.seed, list(version.pages)] for name, version in self.documents.items()}
+        return json.dumps([documents, self.tokens, self.calibration])
+
+    @classmethod
+    def from_json(cls, text: str) -> State:
+        documents, tokens, calibration = json.loads(text)
+        return cls(
+            {name: Version(seed, tuple(pages)) for name, (seed, pages) in documents.items()}, tokens, calibration
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +106,7 @@ def new_version(generator: random.Random, name: str, longest: int) -> Version:
 
 
 def plan_add(generator: random.Random, state: State, longest: int) -> Step | None:
-    absent = [name for name in NAMES if name not in state]
+    absent = [name for name in NAMES if name not in state.documents]
     if not absent:
         return None
     name = generator.choice(absent)
@@ -89,9 +114,9 @@ def plan_add(generator: random.Random, state: State, longest: int) -> Step | Non
 
 
 def plan_replace(generator: random.Random, state: State, longest: int) -> Step | None:
-    if not state:
+    if not state.documents:
         return None
-    name = generator.choice(sorted(state))
+    name = generator.choice(sorted(state.documents))
     return Step("replace", {name: new_version(generator, name, longest)})
 
 
@@ -101,25 +126,34 @@ def plan_write_many(generator: random.Random, state: State, longest: int) -> Ste
 
 
 def plan_delete_source(generator: random.Random, state: State, longest: int) -> Step | None:
-    if not state:
+    if not state.documents:
         return None
-    source = source_of(generator.choice(sorted(state)))
-    gone = [name for name in state if source_of(name) == source]
+    source = source_of(generator.choice(sorted(state.documents)))
+    gone = [name for name in state.documents if source_of(name) == source]
     return Step("delete_source", dict.fromkeys(gone), {"source": source})
 
 
 def plan_delete_pages(generator: random.Random, state: State, longest: int) -> Step | None:
     """Some pages of some documents, by id."""
-    if not state:
+    if not state.documents:
         return None
     outcome: dict[str, Version | None] = {}
     pages: dict[str, list[int]] = {}
-    for name in generator.sample(sorted(state), min(len(state), generator.randint(1, 3))):
-        version = state[name]
+    for name in generator.sample(sorted(state.documents), min(len(state.documents), generator.randint(1, 3))):
+        version = state.documents[name]
         pages[name] = sorted(generator.sample(version.pages, generator.randint(1, len(version.pages))))
         left = tuple(page for page in version.pages if page not in pages[name])
         outcome[name] = Version(version.seed, left) if left else None
     return Step("delete_pages", outcome, {"pages": pages})
+
+
+def plan_resize(generator: random.Random, state: State, longest: int) -> Step:
+    """Fewer or more Meta Tokens."""
+    return Step("resize", {}, {"tokens": generator.choice([tokens for tokens in TOKENS if tokens != state.tokens])})
+
+
+def plan_calibrate(generator: random.Random, state: State, longest: int) -> Step | None:
+    return Step("calibrate", {}, {"calibration": generator.randint(1, 4)}) if state.documents else None
 
 
 def plan_settle(generator: random.Random, state: State, longest: int) -> Step:
@@ -136,6 +170,8 @@ OPERATIONS: dict[str, Operation] = {
     "write_many": Operation(4, plan_write_many),
     "delete_source": Operation(3, plan_delete_source),
     "delete_pages": Operation(4, plan_delete_pages),
+    "resize": Operation(2, plan_resize),
+    "calibrate": Operation(2, plan_calibrate),
     "settle": Operation(2, plan_settle),
     "reopen": Operation(1, plan_reopen),
 }
@@ -153,5 +189,9 @@ def plan_step(generator: random.Random, state: State, longest: int, focus: str) 
 
 def carry_out(state: State, step: Step) -> State:
     """The state after a step."""
-    after = {**state, **step.outcome}
-    return {name: version for name, version in after.items() if version is not None}
+    documents = {**state.documents, **step.outcome}
+    return State(
+        {name: version for name, version in documents.items() if version is not None},
+        step.arguments.get("tokens", state.tokens),
+        step.arguments.get("calibration", state.calibration),
+    )

@@ -21,6 +21,7 @@ from metaembed_rag.store.documents import WriteDocument, WritePoint
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter, match
 from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.resize import StoredWindow, resize
 from metaembed_rag.store.schema import VISIBLE, Schema
 from metaembed_rag.store.store import Store
 
@@ -101,6 +102,12 @@ class Subject(ABC):
         self.close()
         self.open()
 
+    def resize(self, step: Step) -> None:
+        self.resize_to(step.arguments["tokens"])
+
+    def calibrate(self, step: Step) -> None:
+        self.keep_calibration(step.arguments["calibration"])
+
     @property
     def rungs(self) -> list[Budget]:
         """Every rung of the ladder whose vectors are stored."""
@@ -135,6 +142,16 @@ class Subject(ABC):
 
     @abstractmethod
     def delete(self, ids: Sequence[str] | None = None, source: str | None = None) -> None: ...
+
+    @abstractmethod
+    def resize_to(self, tokens: int) -> None: ...
+
+    @abstractmethod
+    def keep_calibration(self, number: int) -> None: ...
+
+    @abstractmethod
+    def calibration(self) -> int | None:
+        """Which calibration is kept; AssertionError if it is not whole."""
 
     @abstractmethod
     def page_id(self, name: str, page: int) -> str: ...
@@ -185,6 +202,21 @@ class StoreSubject(Subject):
             self._store.delete_pages(ids or ())
         else:
             self._store.delete_source(source)
+
+    def resize_to(self, tokens: int) -> None:
+        def encode(windows: Sequence[StoredWindow]) -> FloatArray:
+            return np.stack([_rows(_seed(window.text), 64) for window in windows])
+
+        resize(self._store, tokens, encode)
+
+    def keep_calibration(self, number: int) -> None:
+        # What ``MetaEmbedIndex.calibrate`` does to the store once it has measured; large, so that it could tear.
+        self._store.annotate("calibration", {"number": number, "figures": [number] * 2_000})
+
+    def calibration(self) -> int | None:
+        kept = self._store.annotation("calibration")
+        assert kept is None or kept["figures"] == [kept["number"]] * 2_000, "a calibration is torn"
+        return None if kept is None else int(kept["number"])
 
     def page_id(self, name: str, page: int) -> str:
         return f"{name}/{page}"
@@ -252,6 +284,17 @@ class IndexSubject(Subject):
     def delete(self, ids: Sequence[str] | None = None, source: str | None = None) -> None:
         self._index.delete(ids, source=source)
 
+    def resize_to(self, tokens: int) -> None:
+        self._index.resize(tokens, progress=False)
+
+    def keep_calibration(self, number: int) -> None:
+        # Told apart by how many queries they were made with.
+        self._index.calibrate([f"{QUERY} {n}" for n in range(number)], progress=False)
+
+    def calibration(self) -> int | None:
+        kept = self._index.calibration
+        return None if kept is None else kept.queries
+
     def page_id(self, name: str, page: int) -> str:
         from metaembed_rag.ingest import page_id
 
@@ -301,17 +344,25 @@ _WORDS = [
 
 def _points(name: str, version: Version) -> Iterator[WritePoint]:
     for page in version.pages:
-        for window in range(1 + page % 2):
+        # Every window's vectors follow from its part of the text, so that ``resize`` can make them again.
+        parts = [f"{name} {version.seed} {page} {window}." for window in range(1 + page % 2)]
+        start = 0
+        for window, part in enumerate(parts):
             yield WritePoint(
                 id=f"{name}/{page}",
                 page=page,
                 window=window,
-                span=(0, 4),
-                vectors=_rows(zlib.crc32(repr((name, page, window, version.seed)).encode()), 64),
-                text=_text(name, version, page),
+                span=(start, start + len(part)),
+                vectors=_rows(_seed(part), 64),
+                text="".join(parts),
                 route="text",
                 metadata=_metadata(name, version, page),
             )
+            start += len(part)
+
+
+def _seed(text: str) -> int:
+    return zlib.crc32(text.encode())
 
 
 @lru_cache(maxsize=4096)

@@ -2,23 +2,23 @@
 
 Usage: python -m tests.reliability.kills.writer SUBJECT ENGINE FOLDER SEED FOCUS
 
-FOCUS is the operation that it prefers. The state of the index is read from stdin; null means to open it, so that what was left is mended, and to do no more.
+FOCUS is the operation that it prefers. The state of the index is read from stdin; nothing there means to open it, so
+that what was left is mended, and to do no more.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import time
 from pathlib import Path
 
-from tests.reliability.kills.operations import Version, carry_out, plan_step
+from tests.reliability.kills.operations import State, carry_out, plan_step
 from tests.reliability.kills.subject import SUBJECTS
 
 
 def main(kind: str, engine: str, folder: str, seed: int, focus: str) -> None:
-    content = json.loads(sys.stdin.read())
+    content = sys.stdin.read()
     if kind == "index":
         from tests.reliability.kills.subject import _model
 
@@ -28,9 +28,9 @@ def main(kind: str, engine: str, folder: str, seed: int, focus: str) -> None:
     say("opening")
     subject = SUBJECTS[kind](Path(folder), engine)  # type: ignore[arg-type]
     say("ready")
-    while content is None:
+    while not content:
         time.sleep(1)
-    state = {name: Version(value[0], tuple(value[1])) for name, value in content.items()}
+    state = State.from_json(content)
     generator = random.Random(seed)
     while True:
         step = plan_step(generator, state, subject.longest, focus)
