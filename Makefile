@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types notebooks examples clean
+.PHONY: help demo test lint types notebooks examples reliability clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ notebooks: $(VENV)/dev.stamp ## run the notebooks and keep their outputs
 
 examples: $(VENV)/dev.stamp ## author the example PDFs anew
 	$(BIN)/python examples/make_reports.py
+
+reliability: $(VENV)/dev.stamp ## run every drill in full (hours) and write docs/reliability.md
+	$(BIN)/python -m tests.reliability
 
 clean: ## remove .venv, caches, builds and the demo's index
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks examples/*.index

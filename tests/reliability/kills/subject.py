@@ -21,7 +21,6 @@ from metaembed_rag.store.documents import WriteDocument, WritePoint
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter, match
 from metaembed_rag.store.open import open_engine
-from metaembed_rag.store.resize import StoredWindow, resize
 from metaembed_rag.store.schema import VISIBLE, Schema
 from metaembed_rag.store.store import Store
 
@@ -204,7 +203,9 @@ class StoreSubject(Subject):
             self._store.delete_source(source)
 
     def resize_to(self, tokens: int) -> None:
-        def encode(windows: Sequence[StoredWindow]) -> FloatArray:
+        from metaembed_rag.store.resize import resize
+
+        def encode(windows: Sequence[Any]) -> FloatArray:
             return np.stack([_rows(_seed(window.text), 64) for window in windows])
 
         resize(self._store, tokens, encode)
