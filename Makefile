@@ -25,7 +25,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: help demo test lint types notebooks examples reliability clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/core.stamp ## index examples/reports and answer questions at several budgets
 	$(BIN)/metaembed demo
