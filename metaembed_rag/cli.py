@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | calibrate | demo | train."""
+"""The command line: metaembed index | search | info | delete | calibrate | demo | doctor | train."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import typer
 from metaembed_rag.commands.calibrate import calibrate
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
+from metaembed_rag.commands.doctor import doctor
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
+from metaembed_rag.commands.resize import resize
 from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
 from metaembed_rag.errors import MetaEmbedError
+
+#: Exit code after Ctrl-C, as shells count: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Visual and text retrieval whose cost turns like a dial.",
@@ -29,7 +34,9 @@ app.command()(search)
 app.command()(info)
 app.command()(delete)
 app.command()(calibrate)
+app.command()(resize)
 app.command()(demo)
+app.command()(doctor)
 app.command()(train)
 
 
@@ -55,8 +62,17 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished documents are kept, the unfinished one is not visible", err=True)
-        sys.exit(130)
+        _tell_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        # typer turns Ctrl-C inside a command into this exit code, without a word.
+        if end.code == INTERRUPTED:
+            _tell_interrupted()
+        raise
+
+
+def _tell_interrupted() -> None:
+    typer.echo("interrupted: finished documents are kept, the unfinished one is not visible; run it again", err=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.budget import Budget
@@ -28,6 +28,9 @@ class Hit:
         span: ``(start, end)`` characters of the passage of ``text`` that matched best; the whole text where the
             page fits the model's window.
         route: how the text was obtained: "layer", "ocr" or "text".
+        query: what was asked, as a text for people; "" for a page that was not searched for. For display: it
+            takes no part in comparisons, nor in ``to_dict``.
+        seconds: what the search took, or None; likewise.
     """
 
     id: str
@@ -39,6 +42,8 @@ class Hit:
     budget: Budget
     span: tuple[int, int]
     route: str
+    query: str = field(default="", compare=False, repr=False)
+    seconds: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def passage(self) -> str:
@@ -60,14 +65,21 @@ class Hit:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values; the budget as ``[query, document]``."""
         fields = asdict(self)
+        del fields["query"], fields["seconds"]
         fields["metadata"] = dict(self.metadata)
         fields["budget"] = [self.budget.query, self.budget.document]
         fields["span"] = list(self.span)
         return fields
 
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        from metaembed_rag.display.cards import hit_html
+
+        return hit_html(self, self.query, seconds=self.seconds)
+
 
 class Hits(list[Hit]):
-    """The answer to one query, best page first; a list.
+    """The answer to one query, best page first; a list, and cards in a notebook.
 
     Attributes:
         query: what was asked, as a text for people.
@@ -91,7 +103,7 @@ class Hits(list[Hit]):
         reachable: bool = True,
         final: bool = True,
     ) -> None:
-        super().__init__(hits)
+        super().__init__(replace(hit, query=query, seconds=seconds) for hit in hits)
         self.query = query
         self.budget = budget
         self.plan = plan
@@ -99,6 +111,18 @@ class Hits(list[Hit]):
         self.target_ms = target_ms
         self.reachable = reachable
         self.final = final
+
+    def to_html(self) -> str:
+        """A whole HTML document with a card a hit: no scripts, nothing loaded from elsewhere."""
+        from metaembed_rag.display.report import report_html
+
+        return report_html(self, self.query, seconds=self.seconds, plan=self.plan)
+
+    def _repr_html_(self) -> str:
+        """Cards for notebooks."""
+        from metaembed_rag.display.cards import hits_html
+
+        return hits_html(self, self.query, seconds=self.seconds, plan=self.plan)
 
 
 class Added(list[str]):

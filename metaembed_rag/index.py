@@ -23,6 +23,7 @@ from metaembed_rag.ingest import (
     READER_VERSION,
     canonical_json,
     digest,
+    embed_again,
     embed_pages,
     group_by_source,
     page_id,
@@ -45,13 +46,16 @@ from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter as Conditions
 from metaembed_rag.store.filters import parse_filter
 from metaembed_rag.store.open import open_engine
-from metaembed_rag.store.schema import GROUPS, Schema
+from metaembed_rag.store.options import ServerOptions
+from metaembed_rag.store.resize import resize
+from metaembed_rag.store.schema import GROUPS, Precision, Schema
 from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from metaembed_rag.embedding.model import MetaEmbed
+    from metaembed_rag.evidence import Evidence, Method
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +100,17 @@ class MetaEmbedIndex:
         engine: "edge" is the embedded engine (default for a folder), "local" is qdrant-client's local mode.
         create: False refuses to make a new index (IndexNotFoundError).
         limits: what a document may cost; see ``Limits``.
+        tenant: whose documents these are; no other tenant's are ever seen, changed or deleted. An index is
+            divided by tenants or not from its first document on.
+        precision: how vectors are stored, fixed when the index is made: "f32", "f16" (half of the disk), "int8" (a
+            quarter), or "4bit" (an eighth of the memory, with 8 bit vectors on disk that rescore). None is that of
+            the index, "f32" for a new one.
+        server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
         IndexLockedError: another process has it open.
-        IndexMismatchError: it was made by another model or another version.
+        IndexMismatchError: it was made by another model or another version, at another precision, or it is not
+            divided by tenants.
     """
 
     def __init__(
@@ -113,6 +124,9 @@ class MetaEmbedIndex:
         engine: Literal["edge", "local"] | None = None,
         create: bool = True,
         limits: Limits | None = None,
+        tenant: str | None = None,
+        precision: Precision | None = None,
+        server: ServerOptions | None = None,
     ) -> None:
         if url is not None and path is not None:
             raise InputError("give a path or a url, not both")
@@ -126,7 +140,10 @@ class MetaEmbedIndex:
         self.limits = limits or Limits()
         self._model_name = model if isinstance(model, (str, Path)) else None
         self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
-        self._store = Store(open_engine(path=self.path, url=url, collection=collection, api_key=api_key, engine=engine))
+        opened = open_engine(
+            path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
+        )
+        self._store = Store(opened, tenant=tenant, precision=precision)
         self._searcher = Searcher(self._store, lambda: self.model)
         self._targets = Targets(self._store, self._searcher, lambda: self.model)
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
@@ -286,6 +303,40 @@ class MetaEmbedIndex:
         self._store.settle()
         return gone
 
+    def resize(self, document_tokens: int = 16, progress: bool | None = None) -> int:
+        """Store up to ``document_tokens`` Meta Tokens of every window, fewer or more than now.
+
+        Fewer gives the disk of the wider vectors back; budgets beyond are refused from then on. More embeds the
+        stored text again; killed in between, the next call goes on from there. Meanwhile searches are answered at
+        the budgets that every page has, and documents that are added get everything.
+
+        Args:
+            document_tokens: 1, 4, 8, 16 or 64.
+            progress: show a progress bar; None shows one if standard error is a terminal.
+
+        Returns:
+            how many windows were embedded again.
+
+        Raises:
+            BudgetError: there is no such group of Meta Tokens.
+            IndexNotFoundError: nothing was ever indexed.
+            InputError: the index is open for one tenant only; this concerns all of them.
+            StoreError: stored vectors came from elsewhere, so they cannot be made from the text.
+        """
+        with make_progress(progress) as bar:
+            done = 0
+
+            def report(total: int, now: int) -> None:
+                nonlocal done
+                bar.begin(total)
+                for _ in range(now - done):
+                    bar.finish()
+                done = now
+
+            encoded = resize(self._store, document_tokens, lambda windows: embed_again(self.model, windows), report)
+        self._store.settle()
+        return encoded
+
     # -- reading ---------------------------------------------------------------------------------------
 
     def search(
@@ -436,8 +487,8 @@ class MetaEmbedIndex:
 
         Args:
             queries: texts as users ask them. None makes some from stored pages.
-            labels: ids of the relevant pages by query; quality is nDCG@10 with them, and the overlap of the first
-                10 pages with those of the full budget without.
+            labels: ids of the relevant pages by query; quality is nDCG with them, and the overlap with what the full
+                budget finds without. The first 10 pages are compared, fewer in an index of less than 40.
             progress: show a progress bar; None shows one if standard error is a terminal.
 
         Raises:
@@ -476,12 +527,17 @@ class MetaEmbedIndex:
         return self._store.vectors(list(ids))
 
     def info(self) -> dict[str, Any]:
-        """What is in the index.
+        """What is in the index, and what it takes.
 
         Returns:
-            a mapping with at least ``pages``, ``documents``, ``bytes`` (None where the engine cannot tell),
-            ``points`` (windows), ``engine``, ``model``, ``dim``, ``document_tokens`` and ``calibration``: None, or
-            when it was made and why it is ``stale``, if it is.
+            a mapping with ``pages``, ``documents``, ``points`` (windows), ``bytes`` (on disk; None where the
+            engine cannot tell, and for a tenant), ``path``, ``engine``, ``model``, ``tenant``, ``dim``,
+            ``precision``, ``document_tokens`` (groups that a search may use) and ``building`` (groups that
+            ``resize`` is adding). Once something was written also ``tokens`` (document Meta Tokens kept),
+            ``bytes_by_group`` (raw bytes of vectors by the document Meta Tokens of their group),
+            ``windows_per_page``, and ``budgets``: for every rung of the ladder the raw bytes of vectors, as
+            ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like these in an index resized to that rung.
+            ``calibration`` is None, or when it was made and why it is ``stale``, if it is.
         """
         calibration = self._targets.calibration
         summary = None
@@ -496,6 +552,17 @@ class MetaEmbedIndex:
     def sources(self) -> list[str]:
         """The sources of all documents, sorted."""
         return self._store.sources()
+
+    def explain_match(
+        self, query: Query, hit: Hit, *, method: Method = "alone", budget: BudgetLike | None = None
+    ) -> Evidence:
+        """Which words, lines and regions of a hit's page answer the query, to look at and to draw.
+
+        Args and errors are those of ``metaembed_rag.evidence.explain_match``.
+        """
+        from metaembed_rag.evidence import explain_match
+
+        return explain_match(self, query, hit, method=method, budget=budget)
 
     # -- asynchronous ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from metaembed_rag.pages import Page
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import WritePoint
 from metaembed_rag.store.engine import FloatArray
+from metaembed_rag.store.resize import StoredWindow
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -93,6 +94,11 @@ def embed_pages(
             )
             if progress is not None and index == 0:
                 progress.encoded(1)
+
+
+def embed_again(model: MetaEmbed, windows: Sequence[StoredWindow]) -> FloatArray:
+    """Meta Tokens ``[windows, document tokens, dim]`` of windows whose text is in the index."""
+    return model.encode_documents([window.text for window in windows], batch_size=BATCH)
 
 
 def whole_page(identifier: str, page: Page, vectors: FloatArray) -> WritePoint:

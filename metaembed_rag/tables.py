@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from metaembed_rag.hit import Added, Hits
 from metaembed_rag.search.calibration import Calibration
+
+if TYPE_CHECKING:
+    from metaembed_rag.doctor import Finding
 
 #: Characters of a passage shown in a table.
 SNIPPET = 160
@@ -46,12 +49,63 @@ def added_summary(result: Added, info: Mapping[str, Any], console: Console | Non
 
 
 def info_table(info: Mapping[str, Any], console: Console | None = None) -> None:
-    """One row a fact."""
+    """One row a fact, then what each budget takes: now, and at a million and a hundred million such pages."""
+    console = console or Console()
     table = Table(show_header=False, box=None)
     for key, value in info.items():
+        if key in ("bytes_by_group", "budgets") or value in (None, []):
+            continue
         shown = size(value) if key == "bytes" else value
         table.add_row(Text(key.replace("_", " ")), Text(str(shown)))
-    (console or Console()).print(table)
+    console.print(table)
+    if "budgets" in info:
+        console.print(budgets_table(info))
+
+
+def budgets_table(info: Mapping[str, Any]) -> Table:
+    """Raw bytes of the vectors that each budget needs, from ``MetaEmbedIndex.info``."""
+    table = Table(title=Text(f"vectors at {info['precision']}"), title_justify="left")
+    for name in ("up to budget", "stored now", "1M pages", "100M pages"):
+        table.add_column(name, justify="right" if name != "up to budget" else "left", no_wrap=True)
+    stored = info["bytes_by_group"]
+    for name, cost in info["budgets"].items():
+        widest = int(name.strip("()").split(",")[1])
+        now = sum(count for group, count in stored.items() if group <= widest)
+        shown = size(now) if widest in stored else "-"
+        table.add_row(Text(name), shown, size(cost["pages_1m"]), size(cost["pages_100m"]))
+    return table
+
+
+def resized_summary(
+    encoded: int, before: Mapping[str, Any], after: Mapping[str, Any], console: Console | None = None
+) -> None:
+    """What a ``resize`` did."""
+    console = console or Console()
+    console.print(Text(f"{after['document_tokens'][-1]} Meta Tokens a window; {encoded} windows embedded again"))
+    console.print(Text(f"index: {size(before['bytes'])} before, {size(after['bytes'])} now"))
+
+
+_SIGNS = {"ok": ("✓", "green"), "optional": ("–", "dim"), "warning": ("!", "yellow"), "broken": ("✗", "bold red")}
+
+
+def print_finding(finding: Finding, console: Console) -> None:
+    """One finding of the doctor, and below it what to do."""
+    sign, style = _SIGNS[finding.status]
+    line = Text.assemble((sign, style), " ", (f"{finding.name:<33}", "bold"), " ", finding.detail)
+    console.print(line, soft_wrap=True)
+    if finding.fix:
+        console.print(Text(f"  {'':<33} {finding.fix}", style="cyan"), soft_wrap=True)
+
+
+def findings_summary(findings: Sequence[Finding], console: Console) -> None:
+    """How many findings need doing something about."""
+    broken = sum(finding.status == "broken" for finding in findings)
+    warnings = sum(finding.status == "warning" for finding in findings)
+    if broken:
+        console.print(Text(f"{broken} of {len(findings)} checks are broken: see ✗ above", style="bold red"))
+    else:
+        more = f", {warnings} to look at (!)" if warnings else ""
+        console.print(Text(f"everything essential works{more}", style="bold green"))
 
 
 def calibration_table(calibration: Calibration, console: Console | None = None) -> None:
@@ -80,8 +134,8 @@ def size(count: int | None) -> str:
     if count is None:
         return "unknown size"
     value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError("unreachable")

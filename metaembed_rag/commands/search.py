@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from metaembed_rag.commands.options import (
     UrlOption,
     print_json,
 )
+from metaembed_rag.errors import InputError
 
 
 def search(
@@ -31,8 +34,17 @@ def search(
     source: Annotated[str | None, typer.Option("--source", help="Only pages of this document.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the plan and the time of its parts too.")] = False,
     as_json: JsonOption = False,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Write the results as an HTML report and show it in the browser.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the HTML report to this file.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw the pages in the terminal ($METAEMBED_PICTURES overrules how).")
+    ] = False,
 ) -> None:
     """Find the pages that answer a query."""
+    if pictures and not sys.stdout.isatty():
+        raise InputError("--pictures draws in a terminal, and the output is none; write a report with --html FILE")
     from metaembed_rag.index import MetaEmbedIndex
 
     condition = {"source": source} if source else None
@@ -45,7 +57,15 @@ def search(
             hits = opened.search(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
-        return
-    from metaembed_rag.tables import hits_table
+    else:
+        from metaembed_rag.tables import hits_table
 
-    hits_table(hits)
+        hits_table(hits)
+    if pictures:
+        from metaembed_rag.display.terminal import show_pictures
+
+        show_pictures(hits)
+    if html is not None or open_report:
+        from metaembed_rag.display.report import show_report
+
+        typer.echo(show_report(hits.to_html(), html, browser=open_report), err=True)

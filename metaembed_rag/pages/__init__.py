@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaembed_rag.pages.documents import OcrMode, count_pages, find_documents, read_document, render_page
+from metaembed_rag.pages.documents import OcrMode, count_pages, find_documents, read_document, read_page, render_page
 from metaembed_rag.pages.limits import Limits
 from metaembed_rag.pages.ocr import OcrReader, RapidOcrReader
 from metaembed_rag.pages.page import Page, Route, Word
@@ -18,5 +18,6 @@ __all__ = [
     "count_pages",
     "find_documents",
     "read_document",
+    "read_page",
     "render_page",
 ]

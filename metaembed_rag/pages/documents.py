@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from metaembed_rag.errors import DocumentNotFoundError, EmptyDocumentError, InputError
+from metaembed_rag.errors import DocumentError, DocumentNotFoundError, EmptyDocumentError, InputError
 from metaembed_rag.pages.limits import Limits
 from metaembed_rag.pages.ocr import OcrReader
 from metaembed_rag.pages.page import Page
@@ -45,21 +45,48 @@ def read_document(
         DocumentError: one of its children says what is wrong with the file.
         MissingDependencyError: a page needs recognition and rapidocr is not installed.
     """
+    return _read(_as_text(path), ocr, limits, reader, None)
+
+
+def read_page(
+    path: str | os.PathLike[str],
+    number: int,
+    *,
+    ocr: OcrMode = "auto",
+    limits: Limits = _DEFAULT_LIMITS,
+    reader: OcrReader | None = None,
+) -> Page:
+    """Page ``number`` (from 1) as ``read_document`` would give it, without reading the others.
+
+    Raises:
+        InputError: as ``read_document``, or ``number`` is below 1.
+        DocumentError: the file cannot be read, or has no such page any more.
+        MissingDependencyError: the page needs recognition and rapidocr is not installed.
+    """
     source = _as_text(path)
+    if number < 1:
+        raise InputError(f"pages are counted from 1, not {number}")
+    for page in _read(source, ocr, limits, reader, number):
+        if page.number == number:
+            return page
+    raise DocumentError(source, f"has no page {number} any more; index it again")
+
+
+def _read(source: str, ocr: OcrMode, limits: Limits, reader: OcrReader | None, only: int | None) -> Iterator[Page]:
     if ocr not in get_args(OcrMode):
         raise InputError(f"ocr={ocr!r} is not understood: pass 'auto', 'never' or 'always'")
     kind = sniff(source, limits)
     if kind == "pdf":
         from metaembed_rag.pages.pdf import read_pdf
 
-        return read_pdf(source, ocr=ocr, limits=limits, reader=reader)
+        return read_pdf(source, ocr=ocr, limits=limits, reader=reader, only=only)
     if kind == "text" or kind == "markdown":
         from metaembed_rag.pages.text import read_text
 
         return read_text(source, markdown=kind == "markdown", limits=limits)
     from metaembed_rag.pages.image import read_picture
 
-    return read_picture(source, kind, ocr=ocr != "never", limits=limits, reader=reader)
+    return read_picture(source, kind, ocr=ocr != "never", limits=limits, reader=reader, only=only)
 
 
 def count_pages(path: str | os.PathLike[str], *, limits: Limits = _DEFAULT_LIMITS) -> int:

@@ -26,8 +26,11 @@ _PAPER_INCHES = 8.27
 _MEANT_DPI = 100
 
 
-def read_picture(path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: OcrReader | None) -> Iterator[Page]:
-    """The pages of a picture file, read by character recognition unless ``ocr`` is False (then without text).
+def read_picture(
+    path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: OcrReader | None, only: int | None = None
+) -> Iterator[Page]:
+    """The pages of a picture file, or page ``only`` (from 1), read by character recognition unless ``ocr`` is
+    False (then without text).
 
     Raises:
         CorruptDocumentError: it cannot be decoded, or only in part.
@@ -35,7 +38,7 @@ def read_picture(path: str, kind: Kind, *, ocr: bool, limits: Limits, reader: Oc
         MissingDependencyError: recognition is wanted and not installed.
     """
     frames = count_frames(path, kind, limits)
-    for index in range(frames):
+    for index in range(frames) if only is None else range(only - 1, min(only, frames)):
         render = partial(_render, path, abspath(path), kind, index, limits)
         image = render(OCR_DPI)
         if not ocr:

@@ -38,9 +38,15 @@ _NO_PAGES = re.compile(rb"/Kids\s*\[\s*\]")
 
 
 def read_pdf(
-    path: str, *, ocr: Literal["auto", "never", "always"], limits: Limits, reader: OcrReader | None
+    path: str,
+    *,
+    ocr: Literal["auto", "never", "always"],
+    limits: Limits,
+    reader: OcrReader | None,
+    only: int | None = None,
 ) -> Iterator[Page]:
-    """The pages of a PDF file. It stays open while being iterated; pages open it again to be drawn.
+    """The pages of a PDF file, or page ``only`` (from 1). It stays open while being iterated; pages open it
+    again to be drawn.
 
     Raises:
         CorruptDocumentError: the file, or a page of it, cannot be parsed.
@@ -53,7 +59,7 @@ def read_pdf(
     with _document(path, place, limits) as document:
         with PDFIUM_LOCK:
             count = len(document)
-        for index in range(count):
+        for index in range(count) if only is None else range(only - 1, min(only, count)):
             with PDFIUM_LOCK, _page(path, document, index) as page:
                 layer = read_layer(path, index + 1, page, limits)
             render = partial(_render, path, place, index, limits)

@@ -21,8 +21,9 @@ from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.store import Store
 
-#: Pages compared, as wide as answers usually are.
+#: Pages compared, as wide as answers usually are; fewer in a small index, most of which any answer would hold.
 TOP_K = 10
+COMPARED_SHARE = 4
 
 #: First-token candidates of the reference where an exact scan of the full budget would take too long.
 REFERENCE_PREFETCH = 8192
@@ -62,8 +63,8 @@ def calibrate(
         store: what is searched.
         queries: at least one.
         model: its fingerprint.
-        labels: relevant page ids by query; every query needs some. Quality is nDCG@10 then, else the overlap of the
-            first 10 pages with those of the full budget.
+        labels: relevant page ids by query; every query needs some. Quality is nDCG of the first pages then, else
+            their overlap with those of the full budget.
         advance: told the steps done and their number.
 
     Raises:
@@ -76,7 +77,8 @@ def calibrate(
         raise InputError("calibrating needs at least one query: the index holds no text to make one from")
     if labels is not None and (missing := [query for query in queries if not list(labels.get(query, ()))]):
         raise InputError(f"{len(missing)} of {len(queries)} queries have no labels; the first is {missing[0]!r}")
-    plans = list(candidate_plans(points=store.points, groups=schema.groups))
+    top_k = max(1, min(TOP_K, store.points // COMPARED_SHARE))
+    plans = list(candidate_plans(points=store.points, groups=schema.groups, codes=schema.precision == "4bit"))
     widths = sorted({plan.budget.query for plan in plans})
     steps = len(widths) + 1 + len(plans)
     tell = advance or (lambda done, total: None)
@@ -87,12 +89,14 @@ def calibrate(
         rows[width], encoding[width] = _encode(searcher, queries, width)
         tell(number + 1, steps)
     widest = rows[widths[-1]]
-    reference = _run(searcher, _reference(store.points, schema.groups), widest)
+    reference = _run(searcher, _reference(store.points, schema.groups), widest, top_k)
     tell(len(widths) + 1, steps)
     measured = []
     for number, plan in enumerate(plans):
-        run = _run(searcher, plan, widest)
-        measured.append(_measure(searcher, plan, run, encoding[plan.budget.query], reference, widest, queries, labels))
+        run = _run(searcher, plan, widest, top_k)
+        stages = _stage_times(searcher, plan, widest[:STAGE_QUERIES])
+        gains = None if labels is None else _gains(queries, run, labels, top_k)
+        measured.append(_measure(plan, run, encoding[plan.budget.query], reference, gains, stages))
         tell(len(widths) + 2 + number, steps)
     return Calibration(
         measured=tuple(measured),
@@ -102,7 +106,7 @@ def calibrate(
         machine=describe_machine(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         queries=len(queries),
-        top_k=TOP_K,
+        top_k=top_k,
         labelled=labels is not None,
     )
 
@@ -121,30 +125,22 @@ def _encode(searcher: Searcher, queries: Sequence[str], width: int) -> tuple[lis
     return [rows[0] for rows, _ in encoded], [seconds for _, seconds in encoded]
 
 
-def _run(searcher: Searcher, plan: Plan, rows: Sequence[FloatArray]) -> _Run:
+def _run(searcher: Searcher, plan: Plan, rows: Sequence[FloatArray], top_k: int) -> _Run:
     for one in rows[:WARM_UP]:
-        searcher.find(one, plan, Filter(), TOP_K)
-    answers = [searcher.find(one, plan, Filter(), TOP_K) for one in rows]
+        searcher.find(one, plan, Filter(), top_k)
+    answers = [searcher.find(one, plan, Filter(), top_k) for one in rows]
     return _Run([seconds for _, seconds in answers], [_ids(scored) for scored, _ in answers])
 
 
 def _measure(
-    searcher: Searcher,
     plan: Plan,
     run: _Run,
     encoding: Sequence[float],
     reference: _Run,
-    rows: Sequence[FloatArray],
-    queries: Sequence[str],
-    labels: Labels | None,
+    gains: Sequence[float] | None,
+    stages: tuple[float, ...],
 ) -> Measured:
     overlaps = [_overlap(found, wanted) for found, wanted in zip(run.found, reference.found, strict=True)]
-    gains = None
-    if labels is not None:
-        gains = [
-            ndcg(found, dict.fromkeys(labels[query], 1.0), TOP_K)
-            for query, found in zip(queries, run.found, strict=True)
-        ]
     return Measured(
         plan=plan,
         encode=_timing(encoding),
@@ -152,8 +148,14 @@ def _measure(
         total=_timing([one + other for one, other in zip(encoding, run.seconds, strict=True)]),
         overlap=round(statistics.fmean(overlaps), 6),
         ndcg=None if gains is None else round(statistics.fmean(gains), 6),
-        stages=_stage_times(searcher, plan, rows[:STAGE_QUERIES]),
+        stages=stages,
     )
+
+
+def _gains(queries: Sequence[str], run: _Run, labels: Labels, top_k: int) -> list[float]:
+    return [
+        ndcg(found, dict.fromkeys(labels[query], 1.0), top_k) for query, found in zip(queries, run.found, strict=True)
+    ]
 
 
 def _stage_times(searcher: Searcher, plan: Plan, rows: Sequence[FloatArray]) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,15 @@ class Measured:
         return self.overlap if self.ndcg is None else self.ndcg
 
 
+def pareto_front(measured: Iterable[Measured]) -> tuple[Measured, ...]:
+    """Those of the plans that no other beats, fastest first: each is better than the one before it."""
+    front: list[Measured] = []
+    for one in sorted(measured, key=lambda one: (one.total.p50, -one.quality)):
+        if not front or one.quality >= front[-1].quality + WORTH:
+            front.append(one)
+    return tuple(front)
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Plans measured on an index.
@@ -93,11 +102,7 @@ class Calibration:
     @property
     def front(self) -> tuple[Measured, ...]:
         """The Pareto front: each plan is slower than the one before it, and better."""
-        front: list[Measured] = []
-        for one in sorted(self.measured, key=lambda one: (one.total.p50, -one.quality)):
-            if not front or one.quality >= front[-1].quality + WORTH:
-                front.append(one)
-        return tuple(front)
+        return pareto_front(self.measured)
 
     def plan_for(self, budget: Budget) -> Plan | None:
         """The fastest plan of a budget that keeps its quality; None where none was measured."""

@@ -44,6 +44,13 @@ MIDDLE = Budget(4, 8)
 GRAPH_EF_FACTOR = 2
 
 
+#: Times as many points as wanted that codes pick before they are rescored.
+TRIED_OVERSAMPLING = 2.0
+
+#: Attributes of a plan that grow with the results wanted.
+_WIDTHS = frozenset({"prefetch", "narrow", "hnsw_ef"})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a search runs.
@@ -53,12 +60,15 @@ class Plan:
         prefetch: points that the first-token stage hands on; None scans all by ``budget`` at once.
         narrow: points that ``MIDDLE`` hands on from these; None leaves that stage out.
         hnsw_ef: candidates while the first-token stage searches the graph; None scans instead.
+        oversampling: the first stage goes by the 4 bit codes that a "4bit" index keeps in memory, picks so many times
+            the points it hands on, and orders these by the stored vectors; None goes by these alone.
     """
 
     budget: Budget
     prefetch: int | None = None
     narrow: int | None = None
     hnsw_ef: int | None = None
+    oversampling: float | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -70,6 +80,8 @@ class Plan:
         if self.narrow is not None:
             parts.append(f"{self.narrow} of them by {MIDDLE}")
         parts.append(f"rescored by {self.budget}" if parts else f"exact scan by {self.budget}")
+        if self.oversampling is not None:
+            parts[0] += f" of 4 bit codes, {self.oversampling:g} times as many"
         return tuple(parts)
 
     def describe(self) -> str:
@@ -83,7 +95,7 @@ class Plan:
         factor = -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch))
         if factor <= 1:
             return self
-        wider = {name: value and value * factor for name, value in asdict(self).items() if name != "budget"}
+        wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
         return replace(self, **wider)
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,8 +151,21 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     )
 
 
-def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS) -> Iterator[Plan]:
-    """Plans worth measuring on an index of ``points`` points, cheapest budget first."""
+def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS, codes: bool = False) -> Iterator[Plan]:
+    """Plans worth measuring on an index of ``points`` points, cheapest budget first.
+
+    Args:
+        points: windows in the index.
+        groups: document Meta Tokens of the stored vectors.
+        codes: the index keeps 4 bit codes: every plan is tried with them too.
+    """
+    for plan in _stored_vector_plans(points, groups):
+        yield plan
+        if codes:
+            yield replace(plan, oversampling=TRIED_OVERSAMPLING)
+
+
+def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
     graph = points > GRAPH_POINTS
     for budget in LADDER:
         if budget.document not in groups:
@@ -175,7 +200,10 @@ def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
         final = Stage(vector_name(1), rows.sum(axis=0), 0)
     else:
         final = Stage(vector_name(plan.budget.document), rows, 0)
-    return [*stages, final]
+    stages.append(final)
+    if plan.oversampling is not None:
+        stages[0] = replace(stages[0], quantized=True, oversampling=plan.oversampling)
+    return stages
 
 
 def _dot_products(budget: Budget, points: int) -> int:

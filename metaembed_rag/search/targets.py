@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from metaembed_rag.budget import Budget
 from metaembed_rag.errors import IndexMismatchError
 from metaembed_rag.search.calibrate import Labels, calibrate
-from metaembed_rag.search.calibration import Calibration, Measured
+from metaembed_rag.search.calibration import Calibration, Measured, pareto_front
 from metaembed_rag.search.latency import Choice, LatencyController, Rung, check_target
 from metaembed_rag.search.plan import MIDDLE, Plan
 from metaembed_rag.search.questions import make_queries
@@ -111,7 +111,7 @@ class Targets:
     def rungs(self) -> tuple[Measured, ...]:
         """The measured plans that the index can run as it is now, each slower and better than the one before."""
         calibration = self.calibration
-        return () if calibration is None else tuple(one for one in calibration.front if self._runs(one.plan))
+        return () if calibration is None else pareto_front(one for one in calibration.measured if self._runs(one.plan))
 
     def stale(self) -> list[str]:
         """Why the figures no longer hold, in words; empty while they do or where there are none."""

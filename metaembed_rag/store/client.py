@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +17,16 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
-from metaembed_rag.store.filters import Condition, Filter, Missing, Range
-from metaembed_rag.store.schema import INDEXED_FIELDS, Schema, vector_name
+from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
+from metaembed_rag.store.layout import new_settings, new_vector, payload_indexes, spread, vectors_config
+from metaembed_rag.store.options import ServerOptions
+from metaembed_rag.store.schema import Schema, vector_name
 
 _PAGE = 1000
 _MARKER = "metaembed.json"
 #: Seconds before the second and third try of a call that may be repeated; every call here may, since ids
 #: and payloads are given by the caller.
 _BACKOFF = (0.2, 1.0)
-#: A REST body holds 32 MB and a gRPC message 64 MB by the server's defaults; a float of 4 bytes takes up to 21
-#: characters of JSON, so 4 MiB fit both.
-_SERVER_BATCH_BYTES = 4 << 20
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -60,9 +61,12 @@ class ClientEngine:
         self.concurrent = concurrent
         self.batch_bytes = batch_bytes
         self._folder: Path | None = None
+        self._options = ServerOptions()
 
     @classmethod
-    def server(cls, url: str, collection: str, api_key: str | None, *, timeout: int = 60) -> ClientEngine:
+    def server(
+        cls, url: str, collection: str, api_key: str | None, options: ServerOptions | None = None
+    ) -> ClientEngine:
         """A server or cluster.
 
         gRPC is preferred; where only REST gets through, as behind many proxies, REST is used.
@@ -71,20 +75,26 @@ class ClientEngine:
             url: ``http(s)://host:port`` of its REST interface; gRPC is looked for at its default port, 6334.
             collection: name.
             api_key: never logged or shown.
-            timeout: seconds a call.
+            options: for a new collection, and how calls are made.
 
         Raises:
             StoreError: it does not answer, or refuses the key.
         """
+        options = options or ServerOptions()
         try:
-            return cls._connect(url, collection, api_key, timeout, grpc=True)
+            return cls._connect(url, collection, api_key, options, grpc=True)
         except StoreError:
-            return cls._connect(url, collection, api_key, timeout, grpc=False)
+            return cls._connect(url, collection, api_key, options, grpc=False)
 
     @classmethod
-    def _connect(cls, url: str, collection: str, api_key: str | None, timeout: int, *, grpc: bool) -> ClientEngine:
-        client = QdrantClient(url=url, api_key=api_key, timeout=timeout, prefer_grpc=grpc, check_compatibility=False)
-        engine = cls(client, collection, name="server", concurrent=True, batch_bytes=_SERVER_BATCH_BYTES)
+    def _connect(
+        cls, url: str, collection: str, api_key: str | None, options: ServerOptions, *, grpc: bool
+    ) -> ClientEngine:
+        client = QdrantClient(
+            url=url, api_key=api_key, timeout=options.timeout, prefer_grpc=grpc, check_compatibility=False
+        )
+        engine = cls(client, collection, name="server", concurrent=True, batch_bytes=options.batch_bytes)
+        engine._options = options
         try:
             engine.exists()
         except BaseException:
@@ -132,10 +142,13 @@ class ClientEngine:
                 )
             # A kill between making it and its first point; the folder is marked as ours.
             self._client.delete_collection(self._collection)
-        self._client.create_collection(self._collection, vectors_config=_vectors(schema))
+        self._check_precision(schema)
+        self._client.create_collection(
+            self._collection, vectors_config=vectors_config(schema, self._options), **spread(self._options)
+        )
         if self.name == "server":
-            for field in INDEXED_FIELDS:
-                self._client.create_payload_index(self._collection, field, models.PayloadSchemaType.KEYWORD, wait=True)
+            for field, kind in payload_indexes(schema).items():
+                self._client.create_payload_index(self._collection, field, kind, wait=True)
         self._client.upsert(
             self._collection, [models.PointStruct(id=record.id, vector={}, payload=dict(record.payload))]
         )
@@ -151,6 +164,35 @@ class ClientEngine:
             for point in points
         ]
         self._client.upsert(self._collection, made, wait=True)
+
+    @_guarded
+    def create_vectors(self, schema: Schema, groups: Sequence[int]) -> None:
+        self._check_precision(schema)
+        for group in groups:
+            name = vector_name(group)
+            self._client.create_vector_name(self._collection, name, new_vector(schema, group))
+            if self.name == "server":
+                self._client.update_collection(
+                    self._collection, vectors_config={name: new_settings(schema, group, self._options)}
+                )
+
+    @_guarded
+    def drop_vectors(self, groups: Sequence[int]) -> None:
+        for group in groups:
+            self._client.delete_vector_name(self._collection, vector_name(group))
+        if self._folder is not None and groups:
+            # Its points lie in a database that keeps the pages of what was deleted.
+            for file in self._folder.rglob("*.sqlite"):
+                with closing(sqlite3.connect(file)) as connection:
+                    connection.execute("VACUUM")
+
+    @_guarded
+    def update_vectors(self, vectors: Mapping[str, Mapping[str, FloatArray]]) -> None:
+        made = [
+            models.PointVectors(id=identifier, vector={name: rows.tolist() for name, rows in named.items()})
+            for identifier, named in vectors.items()
+        ]
+        self._client.update_vectors(self._collection, made, wait=True)
 
     @_guarded
     def set_payload(self, payload: Mapping[str, Any], ids: Sequence[str]) -> None:
@@ -228,8 +270,21 @@ class ClientEngine:
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
 
     def _params(self, stage: Stage) -> models.SearchParams | None:
-        # The local mode is always exact, and warns if it is told so.
-        return models.SearchParams(exact=stage.exact, hnsw_ef=stage.hnsw_ef) if self.concurrent else None
+        if self.name == "local":
+            return None  # it is always exact, and warns if it is told so
+        if not stage.quantized:
+            codes = models.QuantizationSearchParams(ignore=True)
+        else:
+            codes = models.QuantizationSearchParams(rescore=stage.rescore, oversampling=stage.oversampling)
+        # An exact search never looks at codes.
+        return models.SearchParams(exact=stage.exact and not stage.quantized, hnsw_ef=stage.hnsw_ef, quantization=codes)
+
+    def _check_precision(self, schema: Schema) -> None:
+        if self.name == "local" and schema.precision != "f32":
+            raise InputError(
+                f"precision={schema.precision!r}: the local mode keeps 32 bit floats whatever it is told; "
+                "use the embedded engine or a server"
+            )
 
     def optimize(self) -> None:
         """A server optimises by itself; the local mode has nothing to optimise."""
@@ -279,20 +334,6 @@ def _reason(error: Exception) -> str:
     return str(details()) if callable(details) else str(error)
 
 
-def _vectors(schema: Schema) -> dict[str, models.VectorParams]:
-    multivector = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
-    graph = models.HnswConfigDiff(m=schema.hnsw_m, ef_construct=schema.hnsw_ef_construct)
-    return {
-        vector_name(group): models.VectorParams(
-            size=schema.dim,
-            distance=models.Distance.DOT,
-            multivector_config=None if group == 1 else multivector,
-            hnsw_config=graph if group == 1 else models.HnswConfigDiff(m=0),
-        )
-        for group in schema.groups
-    }
-
-
 def _filter(filter: Filter) -> models.Filter | None:
     if not filter:
         return None
@@ -308,6 +349,8 @@ def _condition(condition: Condition) -> Any:
         return _filter(condition) or models.Filter()
     if isinstance(condition, Missing):
         return models.IsEmptyCondition(is_empty=models.PayloadField(key=condition.key))
+    if isinstance(condition, HasVector):
+        return models.HasVectorCondition(has_vector=condition.name)
     if isinstance(condition, Range):
         bounds: dict[str, Any] = dict(condition.bounds)
         timed = isinstance(condition.bounds[0][1], datetime)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metaembed_rag.store.engine import FloatArray, Point
-from metaembed_rag.store.schema import PENDING, Schema, flags, point_id, record_id
+from metaembed_rag.store.schema import PENDING, TENANT_FIELD, Schema, flags, record_id, window_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,14 @@ class Written:
     Attributes:
         document: what is written.
         version: of this writing of it, unique.
+        tenant: whose it is, in a collection divided by tenants.
         points: engine ids of the points made so far.
         page_ids: ids of its pages so far, in order.
     """
 
     document: WriteDocument
     version: str
+    tenant: str | None = None
     points: list[str] = field(default_factory=list)
     page_ids: dict[str, None] = field(default_factory=dict)
 
@@ -83,7 +85,7 @@ class Written:
         Raises:
             InputError: its vectors do not fit the schema.
         """
-        identifier = window_id(self.document.document, self.version, point.id, point.window)
+        identifier = window_id(self.document.document, self.version, point.id, point.window, self.tenant)
         payload: dict[str, Any] = {
             "kind": "page",
             "state": PENDING,
@@ -97,6 +99,7 @@ class Written:
             "route": point.route,
             "metadata": dict(point.metadata),
             "flags": flags(point.metadata),
+            **self._owner(),
         }
         if point.window == 0:
             # Once a page: a long one has hundreds of windows.
@@ -109,7 +112,7 @@ class Written:
     def make_record(self) -> Point:
         """The document's record, which makes this version the valid one."""
         return Point(
-            record_id(self.document.document),
+            record_id(self.document.document, self.tenant),
             {},
             {
                 "kind": "document",
@@ -120,10 +123,9 @@ class Written:
                 "points": len(self.points),
                 "page_ids": list(self.page_ids),
                 "complete": False,
+                **self._owner(),
             },
         )
 
-
-def window_id(document: str, version: str, page: str, window: int) -> str:
-    """The engine's id of one window of a page of a version of a document."""
-    return point_id("page", document, version, page, str(window))
+    def _owner(self) -> dict[str, str]:
+        return {} if self.tenant is None else {TENANT_FIELD: self.tenant}

@@ -43,6 +43,11 @@ class Stage:
         limit: how many points go on.
         exact: scan rather than use the graph.
         hnsw_ef: candidates while searching the graph.
+        quantized: score by the codes that a "4bit" index keeps beside its vectors; elsewhere this changes nothing.
+            It overrules ``exact``: ``meta_1`` is then found through the graph where there is one, the
+            multivectors, which have none, are scanned.
+        oversampling: so many times ``limit`` points are picked by codes before they are rescored; at least 1.
+        rescore: order the points that the codes picked by the stored vectors, and return scores of these.
     """
 
     vector: str
@@ -50,6 +55,9 @@ class Stage:
     limit: int
     exact: bool = True
     hnsw_ef: int | None = None
+    quantized: bool = False
+    oversampling: float | None = None
+    rescore: bool = True
 
 
 class Engine(Protocol):
@@ -73,6 +81,15 @@ class Engine(Protocol):
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; those with the same id are replaced."""
+
+    def create_vectors(self, schema: Schema, groups: Sequence[int]) -> None:
+        """Make named vectors for groups, which no point has yet; those that exist are kept."""
+
+    def drop_vectors(self, groups: Sequence[int]) -> None:
+        """Drop the named vectors of groups from every point and give their space back; unknown ones are fine."""
+
+    def update_vectors(self, vectors: Mapping[str, Mapping[str, FloatArray]]) -> None:
+        """Set named vectors of existing points, by point id; their other vectors stay."""
 
     def set_payload(self, payload: Mapping[str, Any], ids: Sequence[str]) -> None:
         """Set payload fields of points."""

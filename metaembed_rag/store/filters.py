@@ -55,6 +55,13 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class HasVector:
+    """The point has a vector of this name. For our own use: no filter of a user's becomes one."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """All of ``must``, at least one of ``should`` if there are any, none of ``must_not``."""
 
@@ -69,7 +76,7 @@ class Filter:
         return Filter(must=tuple(part for part in (self, other) if part))
 
 
-Condition: TypeAlias = "Match | Range | Missing | Filter"
+Condition: TypeAlias = "Match | Range | Missing | HasVector | Filter"
 
 
 def match(key: str, *values: Scalar) -> Filter:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from metaembed_rag.errors import InputError
 from metaembed_rag.store.engine import Engine
+from metaembed_rag.store.options import ServerOptions
 
 API_KEY_VARIABLE = "QDRANT_API_KEY"
 
@@ -18,6 +19,7 @@ def open_engine(
     collection: str,
     api_key: str | None = None,
     engine: Literal["edge", "local"] | None = None,
+    server: ServerOptions | None = None,
 ) -> Engine:
     """Open, without making a collection yet.
 
@@ -27,6 +29,7 @@ def open_engine(
         collection: name on a server or in the local mode.
         api_key: of the server; ``$QDRANT_API_KEY`` otherwise.
         engine: "edge" (default) or "local" for a path.
+        server: how a collection on a server is made and reached.
 
     Raises:
         InputError: the arguments contradict each other.
@@ -39,7 +42,9 @@ def open_engine(
             raise InputError("url= names a server: leave path and engine out")
         from metaembed_rag.store.client import ClientEngine
 
-        return ClientEngine.server(url, collection, api_key or os.environ.get(API_KEY_VARIABLE))
+        return ClientEngine.server(url, collection, api_key or os.environ.get(API_KEY_VARIABLE), server)
+    if server is not None:
+        raise InputError("server= says how a collection lies on a server: give url= as well, or leave it out")
     if not path:
         raise InputError("an index needs a path or a url")
     if engine == "local":

@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,21 @@ SCHEMA_VERSION = 1
 #: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
 GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
 
+#: How vectors are stored: 32 or 16 bit floats, 8 bit codes, or 4 bit codes beside 8 bit ones that rescore them.
+Precision: TypeAlias = Literal["f32", "f16", "int8", "4bit"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+#: Bytes of one stored value. "4bit" is the smallest in memory (half a byte), not on disk.
+VALUE_BYTES: Mapping[str, float] = {"f32": 4, "f16": 2, "int8": 1, "4bit": 1.5}
+
 #: Values of ``state``, a text because the embedded engine cannot match booleans (see ``flags``).
 PENDING, VISIBLE = "pending", "visible"
 
 #: Payload fields with an index: every condition that a search or a commit puts on many points.
 INDEXED_FIELDS = ("state", "kind", "document", "version", "source", "id")
+
+#: Whose a point is, in a collection divided by tenants.
+TENANT_FIELD = "tenant"
 
 _NAMESPACE = uuid.UUID("0c2b44de-3f4f-5a37-8d8b-5f6e1a8b7f55")
 
@@ -44,24 +54,41 @@ class Schema:
 
     Attributes:
         dim: width of every vector.
-        groups: document Meta Tokens of each named vector, ascending, beginning with 1.
+        groups: document Meta Tokens of each named vector that every point has, ascending, beginning with 1:
+            what a search may use.
+        building: groups that new points get as well, and older ones are still being given; see ``resize``.
+        precision: how vectors are stored.
+        tenants: every document belongs to a tenant.
         hnsw_m: edges a node of the graph over first tokens.
         hnsw_ef_construct: candidates while that graph is built.
     """
 
     dim: int
     groups: tuple[int, ...] = GROUPS
+    building: tuple[int, ...] = ()
+    precision: Precision = "f32"
+    tenants: bool = False
     hnsw_m: int = 16
     hnsw_ef_construct: int = 128
 
     def __post_init__(self) -> None:
         if self.dim < 1 or self.groups[:1] != (1,) or list(self.groups) != sorted(set(self.groups)):
             raise InputError(f"a schema needs a positive dim and ascending groups from 1, not {self}")
+        check_precision(self.precision)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The groups that a new point gets."""
+        return tuple(sorted({*self.groups, *self.building}))
 
     @property
     def bytes_per_point(self) -> int:
-        """Raw float32 bytes of a point's vectors."""
-        return sum(self.groups) * self.dim * 4
+        """Float32 bytes of a new point's vectors: what an upload carries."""
+        return sum(self.written) * self.dim * 4
+
+    def stored_bytes(self, group: int) -> int:
+        """Bytes that a point's vector of a group takes at the storage precision."""
+        return int(group * self.dim * VALUE_BYTES[self.precision])
 
     def vectors(self, rows: FloatArray) -> dict[str, FloatArray]:
         """The named vectors of ``rows`` ``[document tokens, dim]``.
@@ -69,11 +96,29 @@ class Schema:
         Raises:
             InputError: wrong shape, or values that are not finite (the engine would take them silently).
         """
-        if rows.ndim != 2 or rows.shape[1] != self.dim or rows.shape[0] < self.groups[-1]:
-            raise InputError(f"an embedding must be [{self.groups[-1]}, {self.dim}], not {list(rows.shape)}")
+        widest = self.written[-1]
+        if rows.ndim != 2 or rows.shape[1] != self.dim or rows.shape[0] < widest:
+            raise InputError(f"an embedding must be [{widest}, {self.dim}], not {list(rows.shape)}")
         if not np.isfinite(rows).all():
             raise InputError("an embedding holds values that are not finite")
-        return {vector_name(group): rows[0] if group == 1 else rows[:group] for group in self.groups}
+        return named_vectors(rows, self.written)
+
+
+def check_precision(value: str) -> Precision:
+    """A precision by its name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    for precision in PRECISIONS:
+        if value == precision:
+            return precision
+    raise InputError(f"precision={value!r} is not known: choose one of {', '.join(PRECISIONS)}")
+
+
+def named_vectors(rows: FloatArray, groups: Sequence[int]) -> dict[str, FloatArray]:
+    """Prefixes of ``rows`` ``[document tokens, dim]`` by the names of their groups."""
+    return {vector_name(group): rows[0] if group == 1 else rows[:group] for group in groups}
 
 
 def vector_name(group: int) -> str:
@@ -86,9 +131,18 @@ def point_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, json.dumps(parts)))
 
 
-def record_id(document: str) -> str:
-    """The id of a document's record."""
-    return point_id("record", document)
+def record_id(document: str, tenant: str | None = None) -> str:
+    """The id of a document's record: another one for each tenant."""
+    return point_id(*_owned(tenant), "record", document)
+
+
+def window_id(document: str, version: str, page: str, window: int, tenant: str | None = None) -> str:
+    """The id of one window of a page of a version of a document."""
+    return point_id(*_owned(tenant), "page", document, version, page, str(window))
+
+
+def _owned(tenant: str | None) -> tuple[str, ...]:
+    return () if tenant is None else (TENANT_FIELD, tenant)
 
 
 def flags(metadata: Mapping[str, Any]) -> list[str]:

@@ -23,24 +23,32 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from metaembed_rag.errors import IndexClosedError, IndexMismatchError
-from metaembed_rag.store.documents import Known, WriteDocument, Written, window_id
+from metaembed_rag.budget import LADDER
+from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.pages.clean import check_text
+from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
 from metaembed_rag.store.schema import (
+    GROUPS,
     INDEX_POINT,
     PENDING,
     SCHEMA_VERSION,
+    TENANT_FIELD,
     VISIBLE,
+    Precision,
     Schema,
+    check_precision,
     record_id,
     vector_name,
+    window_id,
 )
 
 #: Pages committed at once when many small documents are written.
@@ -50,22 +58,38 @@ _IDS_AT_ONCE = 1000
 #: One part in so many of the points must have changed before the engine is asked to rewrite them.
 _SETTLE_SHARE = 4
 
+T = TypeVar("T")
+
 _VISIBLE = match("state", VISIBLE)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
-_FIRST_WINDOWS = Filter(must=(Match("window", (0,)),))
 
 
 class Store:
     """See the module docstring. One writer at a time; readers may overlap with it.
 
+    Args:
+        engine: holds the points.
+        tenant: whose documents these are: no other's are seen, changed or deleted. A collection is divided by
+            tenants or not from its first write on; in one that is, a Store without a tenant may describe and
+            resize the whole, but reads and writes no documents.
+        precision: of the stored vectors; None takes that of the collection, "f32" for a new one.
+
     Raises:
-        IndexMismatchError: the collection is of another schema version.
+        IndexMismatchError: the collection is of another schema version or precision, or not divided by tenants.
+        InputError: the precision is unknown, or the tenant no text.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, tenant: str | None = None, precision: str | None = None) -> None:
         self._engine = engine
         self._closed = False
+        self._tenant = tenant
+        self._precision: Precision | None = None
+        owner = Filter() if tenant is None else match(TENANT_FIELD, tenant)
+        self._my_pages = _PAGES & owner
+        self._my_records = _RECORDS & owner
+        self._my_visible = _VISIBLE & owner
+        self.dropping: tuple[int, ...] = ()
         self._write_lock = threading.RLock()
         # An engine that takes one call at a time is locked for each; a server is not.
         self._call_lock = threading.RLock()
@@ -73,12 +97,14 @@ class Store:
         self._model: tuple[str, str] | None = None
         self._points: int | None = None
         self._changed = 0
-        if engine.exists():
-            try:
+        try:
+            _check_tenant_name(tenant)
+            self._precision = None if precision is None else check_precision(precision)
+            if engine.exists():
                 self._open()
-            except BaseException:
-                engine.close()
-                raise
+        except BaseException:
+            engine.close()
+            raise
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -101,12 +127,15 @@ class Store:
     def create(self, schema: Schema, *, model: str, model_name: str) -> None:
         """Make the collection for a model."""
         self._check_open()
+        schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
         with self._calling():
             content = {
                 "kind": "index",
                 "schema": SCHEMA_VERSION,
                 "dim": schema.dim,
-                "groups": list(schema.groups),
+                "precision": schema.precision,
+                "tenants": schema.tenants,
+                **_groups_of(schema, ()),
                 "model": model,
                 "model_name": model_name,
                 "dirty": False,
@@ -134,6 +163,56 @@ class Store:
             with self._call_lock:
                 self._engine.close()
 
+    # -- for resize and copy, which work on the whole collection ---------------------------------------
+
+    @property
+    def known_schema(self) -> Schema:
+        """The schema of a collection that exists."""
+        if self.schema is None:
+            raise IndexMismatchError("the collection was not created yet")
+        return self.schema
+
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes that one write may carry."""
+        return self._engine.batch_bytes
+
+    @contextmanager
+    def changing_schema(self) -> Iterator[None]:
+        """Keep this process's writers out; the schema is as it is now, whoever changed it."""
+        self._check_open()
+        if self._tenant is not None:
+            raise InputError("this changes the documents of every tenant: open the index without tenant=")
+        with self._write_lock:
+            self.refresh()
+            yield
+
+    def save_schema(self, schema: Schema, *, dropping: Sequence[int] = ()) -> None:
+        """Write down the groups of a schema, in one step."""
+        with self._calling():
+            self._engine.set_payload(_groups_of(schema, dropping), [INDEX_POINT])
+            self.schema, self.dropping = schema, tuple(dropping)
+
+    def engine_call(self, call: Callable[[Engine], T]) -> T:
+        """Call the engine, alone if it takes one call at a time."""
+        self._check_open()
+        with self._calling():
+            return call(self._engine)
+
+    def update_vectors(self, vectors: Mapping[str, Mapping[str, FloatArray]]) -> None:
+        """Set named vectors of points, which ``settle`` counts as changed."""
+        with self._calling():
+            self._engine.update_vectors(vectors)
+        self._changed += len(vectors)
+
+    def refresh(self) -> None:
+        """Look whether another client of a server resized the index."""
+        if self._engine.concurrent and self.schema is not None:
+            content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
+            if content is None:
+                raise IndexMismatchError("the index record is gone: the collection was deleted or made anew")
+            self._take_groups(content)
+
     # -- writing ---------------------------------------------------------------------------------------
 
     def write(self, documents: Iterable[WriteDocument]) -> None:
@@ -143,23 +222,24 @@ class Store:
         leaves the documents that were not committed invisible and removes their points.
         """
         with self._writing() as pending:
+            schema = self.known_schema
             batch: list[Point] = []
             size = 0
             for document in documents:
-                written = Written(document, uuid.uuid4().hex)
+                written = Written(document, uuid.uuid4().hex, self._tenant)
                 pending.append(written)
                 for point in document.points:
-                    made = written.make_point(point, self._schema)
+                    made = written.make_point(point, schema)
                     batch.append(made)
-                    size += self._schema.bytes_per_point + len(made.payload.get("text", ""))
+                    size += schema.bytes_per_point + len(made.payload.get("text", ""))
                     if size >= self._engine.batch_bytes:
                         self._upsert(batch)
                         batch, size = [], 0
                 if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
-                    self._commit(pending, batch)
+                    self._commit(pending, batch, schema)
                     pending.clear()
                     batch, size = [], 0
-            self._commit(pending, batch)
+            self._commit(pending, batch, schema)
             pending.clear()
 
     def delete_source(self, source: str) -> int:
@@ -170,9 +250,9 @@ class Store:
         with self._writing():
             mine = match("source", source)
             with self._calling():
-                pages = [payload["id"] for _, payload in self._engine.scroll(_VISIBLE & mine, ["id"])]
-                self._engine.delete(_RECORDS & mine)
-                self._engine.delete(_PAGES & mine)
+                pages = [payload["id"] for _, payload in self._engine.scroll(self._my_visible & mine, ["id"])]
+                self._engine.delete(self._my_records & mine)
+                self._engine.delete(self._my_pages & mine)
             self._changed += len(pages)
             return len(set(pages))
 
@@ -188,7 +268,9 @@ class Store:
             found: dict[str, set[str]] = {}
             points: list[str] = []
             for chunk in _chunks(list(dict.fromkeys(ids))):
-                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk), ["id", "document"]):
+                for identifier, payload in self._engine.scroll(
+                    self._my_visible & match("id", *chunk), ["id", "document"]
+                ):
                     points.append(identifier)
                     found.setdefault(payload["document"], set()).add(payload["id"])
             self._forget_pages(found)
@@ -214,13 +296,13 @@ class Store:
 
     def digests(self, documents: Sequence[str]) -> dict[str, Known]:
         """What is known of documents; unknown ones are absent."""
-        self._check_open()
+        self._check_documents()
         if not self.exists:
             return {}
         known: dict[str, Known] = {}
         for chunk in _chunks(list(documents)):
             with self._calling():
-                records = self._engine.retrieve([record_id(document) for document in chunk])
+                records = self._engine.retrieve([self._record_id(document) for document in chunk])
             for record in records.values():
                 if not record["complete"]:
                     continue
@@ -235,22 +317,42 @@ class Store:
             filter: applied in every stage, together with visibility.
             limit: pages at most.
         """
-        self._check_open()
-        condition = _VISIBLE & filter
+        self._check_documents()
+        condition = self._my_visible & filter
         # Pages may have several windows: ask for as many points as that many pages have on average and some.
         wanted = limit + 8
         while True:
             with self._calling():
-                found = self._engine.query(stages, condition, wanted)
+                found = self._query(stages, condition, wanted)
                 best = _best_per_page(found)
                 if len(best) >= limit or len(found) < wanted:
                     return self._with_texts(best[:limit])
             wanted *= 2
 
+    def _query(self, stages: Sequence[Stage], condition: Filter, wanted: int) -> list[Scored]:
+        self._check_stages(stages)
+        try:
+            return self._engine.query(stages, condition, wanted)
+        except StoreError:
+            self.refresh()
+            self._check_stages(stages)
+            raise
+
+    def _check_stages(self, stages: Sequence[Stage]) -> None:
+        stored = {vector_name(group) for group in self.known_schema.groups}
+        gone = [stage.vector for stage in stages if stage.vector not in stored]
+        if gone:
+            raise BudgetError(
+                f"this index no longer stores {', '.join(gone)}: it was resized to "
+                f"{self.known_schema.groups[-1]} document Meta Tokens; search again"
+            )
+
     def _with_texts(self, found: Sequence[Scored]) -> list[Scored]:
         """Fetch the text of pages that were found by a later window: the first one carries it."""
         homes = {
-            scored.id: window_id(scored.payload["document"], scored.payload["version"], scored.payload["id"], 0)
+            scored.id: window_id(
+                scored.payload["document"], scored.payload["version"], scored.payload["id"], 0, self._tenant
+            )
             for scored in found
             if "text" not in scored.payload
         }
@@ -268,27 +370,29 @@ class Store:
 
     def get(self, ids: Sequence[str]) -> list[Scored]:
         """Pages by id, in the order asked for; the first window of each, with a score of 0."""
-        self._check_open()
+        self._check_documents()
         if not self.exists:
             return []
         found: dict[str, Scored] = {}
         for chunk in _chunks(list(dict.fromkeys(ids))):
             with self._calling():
-                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk)):
+                for identifier, payload in self._engine.scroll(self._my_visible & match("id", *chunk)):
                     if payload["window"] == 0:
                         found[payload["id"]] = Scored(identifier, 0.0, payload)
         return [found[identifier] for identifier in ids if identifier in found]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
         """The stored Meta Tokens of pages by id: float32 ``[windows, document tokens, dim]``, windows in order."""
-        self._check_open()
+        self._check_documents()
         if not self.exists:
             return {}
-        name = vector_name(self._schema.groups[-1])
+        name = vector_name(self.known_schema.groups[-1])
         windows: dict[str, list[tuple[int, str]]] = {}
         for chunk in _chunks(list(dict.fromkeys(ids))):
             with self._calling():
-                for identifier, payload in self._engine.scroll(_VISIBLE & match("id", *chunk), ["id", "window"]):
+                for identifier, payload in self._engine.scroll(
+                    self._my_visible & match("id", *chunk), ["id", "window"]
+                ):
                     windows.setdefault(payload["id"], []).append((payload["window"], identifier))
         rows: dict[str, FloatArray] = {}
         for chunk in _chunks([identifier for members in windows.values() for _, identifier in members]):
@@ -303,11 +407,11 @@ class Store:
 
     def sources(self) -> list[str]:
         """The sources of all documents, sorted, each once."""
-        self._check_open()
+        self._check_documents()
         if not self.exists:
             return []
         with self._calling():
-            return sorted({payload["source"] for _, payload in self._engine.scroll(_RECORDS, ["source"])})
+            return sorted({payload["source"] for _, payload in self._engine.scroll(self._my_records, ["source"])})
 
     @property
     def points(self) -> int:
@@ -317,14 +421,14 @@ class Store:
             return 0
         if self._points is None or self._engine.concurrent:
             with self._calling():
-                self._points = self._engine.count(_VISIBLE)
+                self._points = self._engine.count(self._my_visible)
         return self._points
 
     def annotate(self, key: str, value: Any) -> None:
         """Keep a JSON value with the index, in one step; what is there under the key is replaced."""
         self._check_open()
         with self._write_lock, self._calling():
-            self._engine.set_payload({key: value}, [INDEX_POINT])
+            self._engine.set_payload({self._own(key): value}, [INDEX_POINT])
 
     def annotation(self, key: str) -> Any:
         """What was kept under a key, or None."""
@@ -332,7 +436,11 @@ class Store:
         if not self.exists:
             return None
         with self._calling():
-            return self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT, {}).get(key)
+            return self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT, {}).get(self._own(key))
+
+    def _own(self, key: str) -> str:
+        """A tenant's notes are its own: what it measures tells of its documents."""
+        return key if self._tenant is None else f"{key}:{self._tenant}"
 
     def sample_texts(self, count: int, seed: int = 0) -> list[str]:
         """Texts of pages drawn at random: the same seed draws the same from the same pages."""
@@ -340,7 +448,7 @@ class Store:
         if not self.exists:
             return []
         with self._calling():
-            homes = sorted(point for point, _ in self._engine.scroll(_VISIBLE & _FIRST_WINDOWS, ["id"]))
+            homes = sorted(point for point, _ in self._engine.scroll(self._my_visible & match("window", 0), ["id"]))
         drawn = random.Random(seed).sample(homes, min(count, len(homes)))  # noqa: S311 - a sample, not a secret
         with self._calling():
             found = self._engine.retrieve(drawn)
@@ -352,26 +460,35 @@ class Store:
         content: dict[str, Any] = {"engine": self._engine.name, "pages": 0, "documents": 0, "points": 0}
         if self.exists:
             with self._calling():
-                content["pages"] = self._engine.count(_VISIBLE & _FIRST_WINDOWS)
-                content["documents"] = self._engine.count(_RECORDS)
+                content["pages"] = self._engine.count(self._my_visible & match("window", 0))
+                content["documents"] = self._engine.count(self._my_records)
             content["points"] = self.points
-        content["bytes"] = self._engine.size_bytes()
+        # What a folder takes would tell a tenant about the others.
+        content["bytes"] = self._engine.size_bytes() if self._tenant is None else None
         content["model"] = None if self._model is None else self._model[1]
-        content["dim"] = None if self.schema is None else self.schema.dim
-        content["document_tokens"] = None if self.schema is None else list(self.schema.groups)
+        content["tenant"] = self._tenant
+        schema = self.schema
+        content["dim"] = None if schema is None else schema.dim
+        content["precision"] = (self._precision or "f32") if schema is None else schema.precision
+        content["document_tokens"] = None if schema is None else list(schema.groups)
+        content["building"] = [] if schema is None else list(schema.building)
+        if schema is not None:
+            content.update(describe_size(schema, pages=content["pages"], points=content["points"]))
         return content
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    @property
-    def _schema(self) -> Schema:
-        if self.schema is None:
-            raise IndexMismatchError("the collection was not created yet")
-        return self.schema
-
     def _check_open(self) -> None:
         if self._closed:
             raise IndexClosedError("this index is closed; open it again")
+
+    def _check_documents(self) -> None:
+        self._check_open()
+        if self._tenant is None and self.schema is not None and self.schema.tenants:
+            raise IndexMismatchError("this index is divided by tenants: open it with tenant=")
+
+    def _record_id(self, document: str) -> str:
+        return record_id(document, self._tenant)
 
     def _open(self) -> None:
         content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
@@ -382,11 +499,40 @@ class Store:
                 f"this collection is not an index of schema version {SCHEMA_VERSION}; "
                 "name another one, or index the documents anew"
             )
-        self.schema = Schema(dim=content["dim"], groups=tuple(content["groups"]))
+        precision = check_precision(content.get("precision", "f32"))
+        if self._precision not in (None, precision):
+            raise IndexMismatchError(
+                f"this index stores vectors as {precision}, not as {self._precision}: leave precision out, or copy it "
+                "(metaembed copy SRC DST --precision ...)"
+            )
+        tenants = bool(content.get("tenants", False))
+        if self._tenant is not None and not tenants:
+            raise IndexMismatchError(
+                "this index is not divided by tenants, so it cannot keep one from seeing another's documents: open it "
+                "without tenant=, or name another one"
+            )
+        self.schema = Schema(dim=content["dim"], precision=precision, tenants=tenants)
+        self._take_groups(content)
         self._model = (content["model"], content["model_name"])
+        if not self._engine.concurrent:
+            self._finish_resize()
         # Another client may be writing to a server right now; only its own next write may clean up there.
         if content["dirty"] and not self._engine.concurrent:
             self._recover()
+
+    def _take_groups(self, content: Mapping[str, Any]) -> None:
+        self.dropping = tuple(content.get("dropping", ()))
+        self.schema = replace(
+            self.known_schema, groups=tuple(content["groups"]), building=tuple(content.get("building", ()))
+        )
+
+    def _finish_resize(self) -> None:
+        """Make the collection what its record says, after a kill in between."""
+        if self.dropping:
+            self._engine.drop_vectors(self.dropping)
+            self.save_schema(self.known_schema)
+        if self.known_schema.building:
+            self._engine.create_vectors(self.known_schema, self.known_schema.building)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
@@ -399,8 +545,9 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[list[Written]]:
         """Give a list for documents in between; if something fails, they are undone at once."""
-        self._check_open()
+        self._check_documents()
         with self._write_lock:
+            self.refresh()
             pending: list[Written] = []
             self._mark(dirty=True)
             try:
@@ -422,10 +569,14 @@ class Store:
             with self._calling():
                 self._engine.upsert(points)
 
-    def _commit(self, pending: Sequence[Written], batch: Sequence[Point]) -> None:
+    def _commit(self, pending: Sequence[Written], batch: Sequence[Point], schema: Schema) -> None:
         if not pending:
             return
         self._upsert(batch)
+        self.refresh()
+        if not set(self.known_schema.written) <= set(schema.written):
+            # Visible, these points would be missing from every search by the new vectors.
+            raise IndexMismatchError("another client resized the index while this was written: write it again")
         for chunk in _chunks(pending):
             self._upsert([entry.make_record() for entry in chunk])
         points = [identifier for entry in pending for identifier in entry.points]
@@ -434,16 +585,16 @@ class Store:
             # In one call, however many points: a reader on a server must not see the first half of a book.
             self._engine.set_payload({"state": VISIBLE}, points)
             for documents in _chunks([entry.document.document for entry in pending]):
-                mine = _PAGES & match("document", *documents)
+                mine = self._my_pages & match("document", *documents)
                 self._engine.delete(Filter(must=(mine,), must_not=(Match("version", versions),)))
-                self._engine.set_payload({"complete": True}, [record_id(document) for document in documents])
+                self._engine.set_payload({"complete": True}, [self._record_id(document) for document in documents])
         self._changed += len(points)
 
     def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
         """Bring records in line with the pages about to be deleted."""
         gone: list[str] = []
         for chunk in _chunks(list(found)):
-            records = self._engine.retrieve([record_id(document) for document in chunk])
+            records = self._engine.retrieve([self._record_id(document) for document in chunk])
             for identifier, record in records.items():
                 left = [page for page in record["page_ids"] if page not in found[record["document"]]]
                 if left:
@@ -461,22 +612,22 @@ class Store:
         """
         if versions is not None and not versions:
             return
+        # Everything is that of all tenants: an embedded index has one writer, which may have been any of them.
         scope = _PAGES if versions is None else _PAGES & match("version", *versions)
         with self._calling():
-            left = list(self._engine.scroll(scope, ["document", "version", "id", "state"]))
+            left = list(self._engine.scroll(scope, ["tenant", "document", "version", "id", "state"]))
             records: dict[str, Mapping[str, Any]] = {}
-            for chunk in _chunks(sorted({payload["document"] for _, payload in left})):
-                found = self._engine.retrieve([record_id(document) for document in chunk])
-                records.update((record["document"], record) for record in found.values())
-            pages = {document: frozenset(record["page_ids"]) for document, record in records.items()}
+            for chunk in _chunks(sorted({_record_of(payload) for _, payload in left})):
+                records.update(self._engine.retrieve(chunk))
+            pages = {key: frozenset(record["page_ids"]) for key, record in records.items()}
             finish: list[str] = []
             undo: list[str] = []
             for identifier, payload in left:
-                document = payload["document"]
+                key = _record_of(payload)
                 if (
-                    document not in records
-                    or payload["version"] != records[document]["version"]
-                    or payload["id"] not in pages[document]
+                    key not in records
+                    or payload["version"] != records[key]["version"]
+                    or payload["id"] not in pages[key]
                 ):
                     undo.append(identifier)
                 elif payload["state"] == PENDING:
@@ -486,13 +637,49 @@ class Store:
             for ids in _chunks(undo):
                 self._engine.delete_ids(ids)
             mine = [
-                record_id(document)
-                for document, record in records.items()
+                key
+                for key, record in records.items()
                 if not record["complete"] and (versions is None or record["version"] in versions)
             ]
             for ids in _chunks(mine):
                 self._engine.set_payload({"complete": True}, ids)
         self._mark(dirty=False)
+
+
+def describe_size(schema: Schema, *, pages: int, points: int) -> dict[str, Any]:
+    """Raw bytes of vectors as they are stored, now and for a library of this kind of pages.
+
+    Returns:
+        ``tokens``: document Meta Tokens kept; ``bytes_by_group``: bytes by document Meta Tokens of a group;
+        ``windows_per_page``; ``budgets``: for every rung that this index could keep, ``{"pages_1m": bytes,
+        "pages_100m": bytes}`` of an index that stores groups up to the rung's and no wider ones.
+    """
+    windows = points / pages if pages else 1.0
+    budgets = {}
+    for rung in LADDER:
+        per_page = windows * sum(schema.stored_bytes(group) for group in GROUPS if group <= rung.document)
+        budgets[str(rung)] = {"pages_1m": round(per_page * 10**6), "pages_100m": round(per_page * 10**8)}
+    return {
+        "tokens": points * schema.groups[-1],
+        "bytes_by_group": {group: points * schema.stored_bytes(group) for group in schema.groups},
+        "windows_per_page": round(windows, 3),
+        "budgets": budgets,
+    }
+
+
+def _groups_of(schema: Schema, dropping: Sequence[int]) -> dict[str, list[int]]:
+    return {"groups": list(schema.groups), "building": list(schema.building), "dropping": list(dropping)}
+
+
+def _check_tenant_name(tenant: object) -> None:
+    if tenant is not None and (not isinstance(tenant, str) or not tenant):
+        raise InputError(f"tenant must be a text that is not empty, not {tenant!r}")
+    if tenant is not None:
+        check_text("a tenant", tenant)
+
+
+def _record_of(payload: Mapping[str, Any]) -> str:
+    return record_id(payload["document"], payload.get(TENANT_FIELD))
 
 
 def _best_per_page(found: Sequence[Scored]) -> list[Scored]:

@@ -164,3 +164,20 @@ def test_queries_are_stretches_of_the_pages_and_the_same_each_time():
     assert all(5 <= len(query.split()) <= 12 for query in made_queries)
     assert make_queries(["", "  \n"]) == []
     assert make_queries(["Two words"]) == ["Two words"]
+
+
+def test_targets_go_on_after_a_resize_with_the_plans_that_are_left(index):
+    index.add_texts(TEXTS[:6])
+    assert index.calibrate(QUERIES, progress=False).top_k == 1
+    index.search("ferry", latency_ms=60_000)
+    index.resize(8, progress=False)
+    assert index.search("ferry", latency_ms=60_000).budget.document <= 8
+    assert "Meta Tokens" in index.info()["calibration"]["stale"][0]
+
+
+def test_a_four_bit_index_is_measured_with_its_codes_too(model, tmp_path):
+    with MetaEmbedIndex(tmp_path / "codes", model=model, precision="4bit") as index:
+        index.add_texts(TEXTS[:6])
+        found = index.calibrate(QUERIES, progress=False)
+        assert {one.plan.oversampling for one in found.measured} == {None, 2.0}
+        assert index.search("ferry", latency_ms=60_000)

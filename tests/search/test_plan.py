@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import BudgetError
-from metaembed_rag.search.plan import GRAPH_POINTS, PREFETCH, Plan, build_stages, make_plan, resolve_budget
+from metaembed_rag.search.plan import (
+    GRAPH_POINTS,
+    PREFETCH,
+    Plan,
+    build_stages,
+    candidate_plans,
+    make_plan,
+    resolve_budget,
+)
 from metaembed_rag.store.schema import GROUPS
 
 
@@ -28,6 +38,22 @@ def test_more_results_ask_for_more_candidates():
     assert few is not None
     assert many is not None
     assert many > few
+
+
+def test_codes_pick_more_than_they_hand_on_and_are_rescored():
+    rows = np.eye(4, 8, dtype=np.float32)
+    plans = list(candidate_plans(points=5_000, codes=True))
+    assert plans[1::2] == [replace(plan, oversampling=2.0) for plan in plans[::2]]
+    first, *others = build_stages(Plan(Budget(4, 8), prefetch=100, oversampling=2.0), rows)
+    assert (first.quantized, first.oversampling, first.rescore, first.limit) == (True, 2.0, True, 100)
+    assert not any(stage.quantized for stage in others)
+
+
+def test_more_results_widen_every_stage():
+    plan = Plan(Budget(16, 64), prefetch=256, narrow=64, hnsw_ef=512)
+    assert plan.for_results(4) == plan
+    assert plan.for_results(40) == Plan(Budget(16, 64), prefetch=2560, narrow=640, hnsw_ef=5120)
+    assert Plan.from_dict(plan.to_dict()) == plan
 
 
 def test_wide_budgets_are_narrowed_in_between_where_that_vector_is_stored():

@@ -11,6 +11,7 @@ import pytest
 
 from metaembed_rag.store.documents import WriteDocument, WritePoint
 from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.schema import Schema
 from metaembed_rag.store.store import Store
 
@@ -21,12 +22,10 @@ SCHEMA = Schema(dim=DIM)
 ENGINES = ["edge", "local-memory", "local-path", "server"]
 
 
-def open_store(kind: str, folder: Any) -> Store:
+def open_store(kind: str, folder: Any, **options: Any) -> Store:
     path = ":memory:" if kind == "local-memory" else str(folder / "index")
-    store = Store(open_engine(path=path, url=None, collection="c", engine="edge" if kind == "edge" else "local"))
-    if not store.exists:
-        store.create(SCHEMA, model="fingerprint", model_name="test")
-    return store
+    engine = open_engine(path=path, url=None, collection="c", engine="edge" if kind == "edge" else "local")
+    return _made(Store(engine, **options))
 
 
 @pytest.fixture(params=ENGINES)
@@ -40,19 +39,60 @@ def server() -> Iterator[Loopback]:
         yield running
 
 
-def open_server(url: str, api_key: str | None = None) -> Store:
-    store = Store(open_engine(path=None, url=url, collection="c", api_key=api_key))
+def open_server(
+    url: str, api_key: str | None = None, *, options: ServerOptions | None = None, **settings: Any
+) -> Store:
+    engine = open_engine(path=None, url=url, collection="c", api_key=api_key, server=options)
+    return _made(Store(engine, **settings))
+
+
+def _made(store: Store) -> Store:
     if not store.exists:
         store.create(SCHEMA, model="fingerprint", model_name="test")
     return store
 
 
+class Opener:
+    """Opens and opens again one place on one engine; every Store is closed at the end of the test.
+
+    Attributes:
+        persistent: what is closed is still there when it is opened again.
+        shared: several may be open at once.
+    """
+
+    def __init__(self, kind: str, folder: Any, request: pytest.FixtureRequest) -> None:
+        self.kind = kind
+        self.persistent = kind != "local-memory"
+        self.shared = kind == "server"
+        self._folder = folder
+        self._url = request.getfixturevalue("server").url if self.shared else None
+        self._opened: list[Store] = []
+
+    def __call__(self, **settings: Any) -> Store:
+        if self._url is not None:
+            store = open_server(self._url, **settings)
+        else:
+            for other in self._opened:
+                other.close()
+            store = open_store(self.kind, self._folder, **settings)
+        self._opened.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+
 @pytest.fixture
-def store(kind: str, tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Store]:
-    server = kind == "server"
-    opened = open_server(request.getfixturevalue("server").url) if server else open_store(kind, tmp_path)
-    yield opened
-    opened.close()
+def opener(kind: str, tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Opener]:
+    made = Opener(kind, tmp_path, request)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(opener: Opener) -> Store:
+    return opener()
 
 
 def rows(seed: int, tokens: int = 64) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-Answer = Callable[[QdrantClient, str, dict[str, Any]], Any]
+Answer = Callable[..., Any]
 
 
 def _upsert(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
@@ -24,6 +24,22 @@ def _upsert(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
 
 def _create(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
     return client.create_collection(name, vectors_config=models.CreateCollection(**body).vectors)
+
+
+def _update(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    return client.update_collection(name, vectors_config=models.UpdateCollection(**body).vectors)
+
+
+def _create_vector(client: QdrantClient, name: str, body: dict[str, Any], vector: str) -> Any:
+    return client.create_vector_name(name, vector, models.DenseVectorNameConfig(**body))
+
+
+def _drop_vector(client: QdrantClient, name: str, _: dict[str, Any], vector: str) -> Any:
+    return client.delete_vector_name(name, vector)
+
+
+def _update_vectors(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    return client.update_vectors(name, models.UpdateVectors(**body).points)
 
 
 def _set_payload(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
@@ -38,7 +54,7 @@ def _delete(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
 
 def _retrieve(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
     wanted = models.PointRequest(**body)
-    return client.retrieve(name, wanted.ids, with_payload=wanted.with_payload)
+    return client.retrieve(name, wanted.ids, with_payload=wanted.with_payload, with_vectors=wanted.with_vector)
 
 
 def _scroll(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
@@ -49,6 +65,7 @@ def _scroll(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
         limit=wanted.limit or 10,
         offset=wanted.offset,
         with_payload=wanted.with_payload,
+        with_vectors=wanted.with_vector or False,
     )
     return models.ScrollResult(points=points, next_page_offset=offset)
 
@@ -74,6 +91,10 @@ def _query(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
 _ANSWERS: dict[tuple[str, str], Answer] = {
     ("GET", "exists"): lambda client, name, _: models.CollectionExistence(exists=client.collection_exists(name)),
     ("PUT", ""): _create,
+    ("PATCH", ""): _update,
+    ("PUT", "vectors/*"): _create_vector,
+    ("DELETE", "vectors/*"): _drop_vector,
+    ("PUT", "points/vectors"): _update_vectors,
     ("PUT", "index"): lambda *_: models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED),
     ("PUT", "points"): _upsert,
     ("POST", "points"): _retrieve,
@@ -92,6 +113,7 @@ class Loopback(ThreadingHTTPServer):
         api_key: refused with 401 unless it comes with every request; None asks for none.
         failures: statuses of the next requests, before anything is answered again.
         requests: method and path of each request.
+        bodies: of the requests that changed something, by method and path.
     """
 
     daemon_threads = True
@@ -101,6 +123,7 @@ class Loopback(ThreadingHTTPServer):
         self.api_key: str | None = None
         self.failures: list[int] = []
         self.requests: list[str] = []
+        self.bodies: dict[str, dict[str, Any]] = {}
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
 
@@ -118,18 +141,22 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0].strip("/")
         with self.server.lock:
             self.server.requests.append(f"{self.command} {path}")
+            if self.command in ("PUT", "PATCH"):
+                self.server.bodies[f"{self.command} {path}"] = body
             if self.server.api_key is not None and self.headers.get("api-key") != self.server.api_key:
                 return self._send(401, {"status": {"error": "Must provide an API key"}})
             if self.server.failures:
                 return self._send(self.server.failures.pop(0), {"status": {"error": "not now"}})
             _, name, *rest = path.split("/")
+            named = [rest.pop()] if rest[:1] == ["vectors"] else []
             try:
-                result = _ANSWERS[self.command, "/".join(rest)](self.server.client, name, body)
+                answer = _ANSWERS[self.command, "/".join([*rest, *("*" for _ in named)])]
+                result = answer(self.server.client, name, body, *named)
             except (KeyError, ValueError) as error:
                 return self._send(400, {"status": {"error": repr(error)}})
         return self._send(200, {"result": _plain(result), "status": "ok", "time": 0.0})
 
-    do_GET = do_PUT = do_POST = _answer
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
         data = json.dumps(content).encode()

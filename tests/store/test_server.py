@@ -12,6 +12,7 @@ from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store import client as module
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.options import ServerOptions
 
 from .conftest import document, open_server, rows
 
@@ -102,9 +103,9 @@ def test_what_a_killed_client_left_is_invisible_and_done_anew(server, monkeypatc
     assert two._engine.count(Filter()) == 4 + 2 + 1, "leftovers"
 
 
-def test_a_failing_client_leaves_another_one_s_work_alone(server, monkeypatch):
-    monkeypatch.setattr(module, "_SERVER_BATCH_BYTES", 1)
-    one, two = open_server(server.url), open_server(server.url)
+def test_a_failing_client_leaves_another_one_s_work_alone(server):
+    tiny = ServerOptions(batch_bytes=1)
+    one, two = open_server(server.url, options=tiny), open_server(server.url, options=tiny)
 
     def failing():
         yield from document("b", 2).points
@@ -136,9 +137,8 @@ def test_clients_share_a_collection(server):
     two.close()
 
 
-def test_batches_stay_within_a_request(server, monkeypatch):
-    monkeypatch.setattr(module, "_SERVER_BATCH_BYTES", 5 * 93 * 16 * 4)
-    store = open_server(server.url)
+def test_batches_stay_within_a_request(server):
+    store = open_server(server.url, options=ServerOptions(batch_bytes=5 * 93 * 16 * 4))
     store.write([document("a", 40)])
     assert sum(request == "PUT collections/c/points" for request in server.requests) >= 8
     assert len(find(store, 50)) == 40

@@ -1,0 +1,73 @@
+"""Resizing, precision and sizes through the index and its command line, with the real model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from metaembed_rag import MetaEmbedIndex, Page
+from metaembed_rag.errors import BudgetError, IndexMismatchError, StoreError
+
+TEXTS = ["The first ferry to Holm leaves at six.", "Beans are roasted at 210 degrees.", "Open on Sundays from ten."]
+QUERY = "when does the boat depart?"
+
+
+def scores(index, budget="full"):
+    return {hit.id: hit.score for hit in index.search(QUERY, budget=budget)}
+
+
+def test_what_was_dropped_comes_back_from_the_stored_text(index):
+    index.add_texts(TEXTS, ids=["ferry", "coffee", "library"])
+    # Longer than the model's window, so that it has several.
+    index.add([Page(source="book", number=1, text="A harbour for boats. " * 200 + "Ferries leave at noon. " * 100)])
+    before = scores(index)
+    assert index.resize(16, progress=False) == 0
+    with pytest.raises(BudgetError, match="1, 4, 8, 16"):
+        index.search(QUERY, budget=(16, 64))
+    assert index.search(QUERY).budget.document == 16
+    points = index.info()["points"]
+    assert index.resize(64, progress=False) == points > 4
+    assert scores(index) == pytest.approx(before, abs=1e-3)
+
+
+def test_embeddings_made_elsewhere_are_not_invented(index, model):
+    index.add_texts(TEXTS[:1], ids=["mine"], embeddings=model.encode_documents(["about something else entirely"]))
+    before = scores(index, 4)
+    index.resize(8, progress=False)
+    with pytest.raises(StoreError, match="does not make from their text"):
+        index.resize(64, progress=False)
+    assert scores(index, 4) == pytest.approx(before, abs=1e-5)
+
+
+def test_a_precision_is_chosen_once(model, tmp_path):
+    with MetaEmbedIndex(tmp_path / "i", model=model, precision="int8") as index:
+        index.add_texts(TEXTS, ids=["ferry", "coffee", "library"])
+        found = scores(index)
+    with MetaEmbedIndex(tmp_path / "i", model=model) as again:
+        assert scores(again) == pytest.approx(found, abs=1e-6)
+        assert again.info()["precision"] == "int8"
+    with pytest.raises(IndexMismatchError, match="int8"):
+        MetaEmbedIndex(tmp_path / "i", precision="f16")
+
+
+def test_on_the_command_line(model, tmp_path, monkeypatch, capsys):
+    from typer.testing import CliRunner
+
+    from metaembed_rag.cli import app
+
+    monkeypatch.setenv("COLUMNS", "120")
+    place = ["--index", str(tmp_path / "i")]
+    with MetaEmbedIndex(tmp_path / "i", model=model) as index:
+        index.add_texts(TEXTS)
+    runner = CliRunner()
+    said = json.loads(runner.invoke(app, ["resize", "--document-tokens", "8", *place, "--json"]).stdout)
+    assert said["encoded"] == 0
+    assert said["info"]["document_tokens"] == [1, 4, 8]
+    assert said["info"]["bytes"] < said["before"]["bytes"]
+    said = runner.invoke(app, ["resize", "--document-tokens", "16", *place]).stdout
+    assert "3 windows embedded again" in said
+    said = runner.invoke(app, ["info", *place]).stdout
+    assert "(8,16)" in said
+    assert "100M pages" in said
+    assert "bytes by group" not in said
