@@ -81,10 +81,9 @@ def write_document(results: Mapping[str, Result], path: Path = DOCUMENT) -> None
     lines = [
         "# Reliability",
         "",
-        "What the package promises to survive, tried on real files, real engines and real processes. `make reliability`",
-        "runs everything in full, which takes hours on a small machine, and writes this document; `python -m",
-        "tests.reliability --only kills` runs a part of it and replaces that part's figures; the test suite runs a small",
-        "form of every drill.",
+        "What the package promises to survive, tried on real files, engines and processes. `make reliability`",
+        "runs everything in full, hours on a small machine, and writes this document; `python -m tests.reliability --only",
+        "kills` runs a part of it and replaces that part's figures; the test suite runs a small form of every drill.",
         "",
         "| Drill | Size | Findings | Minutes | Date |",
         "|---|---|---|---|---|",

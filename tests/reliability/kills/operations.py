@@ -9,7 +9,6 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 #: Documents of one page that share two sources, and documents of many pages that are sources of their own.
@@ -176,9 +175,6 @@ OPERATIONS: dict[str, Operation] = {
     "settle": Operation(2, plan_settle),
     "reopen": Operation(1, plan_reopen),
 }
-
-if find_spec("metaembed_rag.store.resize") is None:  # until it is there
-    del OPERATIONS["resize"]
 
 
 def plan_step(generator: random.Random, state: State, longest: int, focus: str) -> Step:

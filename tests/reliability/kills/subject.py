@@ -21,6 +21,7 @@ from metaembed_rag.store.documents import WriteDocument, WritePoint
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter, match
 from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.resize import StoredWindow, resize
 from metaembed_rag.store.schema import VISIBLE, Schema
 from metaembed_rag.store.store import Store
 
@@ -203,9 +204,7 @@ class StoreSubject(Subject):
             self._store.delete_source(source)
 
     def resize_to(self, tokens: int) -> None:
-        from metaembed_rag.store.resize import resize
-
-        def encode(windows: Sequence[Any]) -> FloatArray:
+        def encode(windows: Sequence[StoredWindow]) -> FloatArray:
             return np.stack([_rows(_seed(window.text), 64) for window in windows])
 
         resize(self._store, tokens, encode)
