@@ -45,10 +45,17 @@ def _wrapped(method: Callable[..., T]) -> Callable[..., T]:
             return method(*args, **kwargs)
         except (StoreError, InputError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
             raise StoreError(f"the embedded engine failed in {method.__name__}: {error}") from error
 
     return call
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether the engine failed, and not somebody interrupted it: its panics are no Exceptions."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class EdgeEngine:
@@ -231,11 +238,14 @@ class EdgeEngine:
     def size_bytes(self) -> int | None:
         return sum(file.stat().st_blocks * 512 for file in self.folder.rglob("*") if file.is_file())
 
+    @_wrapped
     def close(self) -> None:
         if self._shard is not None:
-            self._shard.flush()
-            self._shard.close()
-            self._shard = None
+            shard, self._shard = self._shard, None
+            try:
+                shard.flush()
+            finally:
+                shard.close()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -248,12 +258,16 @@ class EdgeEngine:
     def _load(self, config: qe.EdgeConfig | None = None) -> qe.EdgeShard:
         try:
             return qe.EdgeShard.load(str(self.folder), config)
-        except Exception as error:
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
             if "WouldBlock" in str(error):
                 raise IndexLockedError(
                     f"{self.folder} is open in another process; close it there, or run a Qdrant server and use url="
                 ) from error
-            raise StoreError(f"{self.folder} cannot be opened: {error}") from error
+            raise StoreError(
+                f"{self.folder} cannot be opened ({error}); restore it from a copy, or index the documents anew"
+            ) from error
 
 
 def _config(schema: Schema) -> qe.EdgeConfig:

@@ -82,7 +82,7 @@ def write_document(results: Mapping[str, Result], path: Path = DOCUMENT) -> None
         "# Reliability",
         "",
         "What the package promises to survive, tried on real files, engines and processes. `make reliability`",
-        "runs everything in full, hours on a small machine, and writes this document; `python -m tests.reliability --only",
+        "runs all in full, hours on a small machine, and writes this document; `python -m tests.reliability --only",
         "kills` runs a part of it and replaces that part's figures; the test suite runs a small form of every drill.",
         "",
         "| Drill | Size | Findings | Minutes | Date |",
