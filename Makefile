@@ -19,10 +19,11 @@ export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types notebooks examples reliability clean
+.PHONY: help demo test lint types docs notebooks examples reliability clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +43,9 @@ types: $(VENV)/dev.stamp ## mypy, strict
 
 notebooks: $(VENV)/dev.stamp ## run the notebooks and keep their outputs
 	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+
+docs: $(VENV)/dev.stamp ## the documentation, in build/site
+	$(BIN)/mkdocs build --strict --quiet
 
 examples: $(VENV)/dev.stamp ## author the example PDFs anew
 	$(BIN)/python examples/make_reports.py
@@ -69,5 +73,5 @@ $(VENV)/core.stamp: $(VENV)/torch.stamp pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/torch.stamp $(PROJECTS)
-	$(PIP) -e '.[dev,evaluation,notebooks,train]' $(INTEGRATIONS:%=-e '%[test]')
+	$(PIP) -e '.[dev,docs,evaluation,notebooks,train]' $(INTEGRATIONS:%=-e '%[test]')
 	@touch $@ $(VENV)/core.stamp

@@ -144,12 +144,16 @@ def _markdown(report: dict[str, Any]) -> str:
         "# Evidence: is the line that answers among the three hottest?",
         "",
         f"Model `{report['model']}` ({report['fingerprint']}), full budget unless said otherwise. Share of questions;",
-        "written by `python benchmarks/evidence.py`.",
+        "written by `python benchmarks/evidence.py`. An answer of reports may stand in several lines, one of which",
+        "suffices; wikitq (test) and tatqa (test, since its dev part names no answers; the model was trained on its",
+        "pairs of question and page, never on lines) are questions whose answer stands in exactly one.",
         "",
         f"| way | {' | '.join(heads)} |",
         f"|---|{'---|' * len(heads)}",
     ]
     for name, title in TITLES.items():
+        if not any(name in found["hits"] for found in sets.values()):
+            continue
         cells = [f"{mean(found['hits'][name]):.2f}" if name in found["hits"] else "" for found in sets.values()]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     for key, title in (("chance", "chance: 3 / lines"), ("chance_exact", "chance, counting every line that answers")):

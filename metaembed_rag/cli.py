@@ -1,4 +1,4 @@
-"""The command line: metaembed index | search | info | delete | calibrate | demo | doctor | train."""
+"""The command line: metaembed index | search | info | delete | calibrate | demo | doctor | train | mine | diagnose."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 from metaembed_rag.commands.calibrate import calibrate
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
+from metaembed_rag.commands.diagnose import diagnose
 from metaembed_rag.commands.doctor import doctor
 from metaembed_rag.commands.index import index
 from metaembed_rag.commands.info import info
+from metaembed_rag.commands.mine import mine
 from metaembed_rag.commands.resize import resize
 from metaembed_rag.commands.search import search
 from metaembed_rag.commands.train import train
@@ -38,6 +40,8 @@ app.command()(resize)
 app.command()(demo)
 app.command()(doctor)
 app.command()(train)
+app.command()(mine)
+app.command()(diagnose)
 
 
 @app.callback(invoke_without_command=True)

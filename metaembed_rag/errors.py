@@ -29,6 +29,10 @@ class ModelError(MetaEmbedError):
     """A model that cannot be loaded, verified or used for the input given."""
 
 
+class TrainingError(MetaEmbedError):
+    """A training that cannot go on; the message names the step and what to try."""
+
+
 class DocumentError(MetaEmbedError):
     """A document that cannot be read.
 

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -133,6 +134,7 @@ class MetaEmbedIndex:
         if url is None and path is None:
             path = default_index_path()
         self.path = None if path is None else os.fspath(path)
+        self._address = _address(self.path, url, collection, engine, tenant)
         if not create and self.path is not None and self.path != ":memory:" and not Path(self.path).is_dir():
             raise IndexNotFoundError(
                 f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
@@ -165,6 +167,16 @@ class MetaEmbedIndex:
         self._reads.close()
         self._writes.close()
         self._store.close()
+
+    def configuration(self) -> dict[str, Any] | None:
+        """The arguments that open this index again, as JSON values and without any key; None for one in memory.
+
+        A model that was given loaded goes by the name in its config. ``limits`` and ``server`` are not among them.
+        """
+        if self._address is None:
+            return None
+        name = self._model.config.name if self._model_name is None and self._model is not None else self._model_name
+        return {**self._address, "model": str(name)}
 
     @property
     def model(self) -> MetaEmbed:
@@ -245,7 +257,8 @@ class MetaEmbedIndex:
             texts: what to index.
             ids: any strings; a text under an id that exists replaces the older one. None derives an id from
                 text and metadata, so that adding the same text twice keeps it once.
-            metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source.
+            metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source, and ``"page"``, a whole
+                number from 1, its page.
             embeddings: document Meta Tokens ``[document tokens, dim]`` of each text by this index's model, which
                 are stored as they are. None embeds the texts, window by window.
 
@@ -273,7 +286,7 @@ class MetaEmbedIndex:
             if name is not None and identifier in entries:
                 raise InputError(f"the id {identifier!r} occurs twice")
             entries[identifier] = Page(
-                source=str(values.get("source", identifier)), number=1, text=text, metadata=values
+                source=str(values.get("source", identifier)), number=_number(values), text=text, metadata=values
             )
             order.append(identifier)
             if rows is not None:
@@ -726,6 +739,27 @@ def _content_of(file: str) -> str:
         return file_sha256(Path(file))
     except OSError as error:
         raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
+
+
+def _address(
+    path: str | None, url: str | None, collection: str, engine: str | None, tenant: str | None
+) -> dict[str, Any] | None:
+    """Where an index is, as arguments; an address that names a user or a key loses them."""
+    if url is not None:
+        parts = urlsplit(url)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        place: dict[str, Any] = {"url": urlunsplit(bare), "collection": collection}
+    elif path in (None, ":memory:"):
+        return None
+    else:
+        place = {"path": path} if engine != "local" else {"path": path, "collection": collection, "engine": engine}
+    return place if tenant is None else {**place, "tenant": tenant}
+
+
+def _number(metadata: Mapping[str, Any]) -> int:
+    """The page that a text says it is."""
+    page = metadata.get("page")
+    return page if isinstance(page, int) and not isinstance(page, bool) and 1 <= page < 2**31 else 1
 
 
 def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[Any]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from metaembed_rag.embedding.windows import Window
 from metaembed_rag.errors import InputError
-from metaembed_rag.pages import Page
+from metaembed_rag.pages import Page, render_page
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import WritePoint
 from metaembed_rag.store.engine import FloatArray
@@ -77,10 +78,11 @@ def embed_pages(
     windows = (
         (identifier, page, index, window)
         for identifier, page in pages
-        for index, window in enumerate(model.windows(page.text))
+        for index, window in enumerate(_windows(model, page))
     )
     while batch := list(islice(windows, WINDOWS_AT_ONCE)):
-        embeddings = model.encode_documents([window.text for _, _, _, window in batch], batch_size=BATCH)
+        parts = [page if _is_seen(model, page) else window.text for _, page, _, window in batch]
+        embeddings = model.encode_documents(parts, batch_size=BATCH)
         for (identifier, page, index, window), vectors in zip(batch, embeddings, strict=True):
             yield WritePoint(
                 id=identifier,
@@ -96,9 +98,28 @@ def embed_pages(
                 progress.encoded(1)
 
 
+def _is_seen(model: MetaEmbed, page: Page) -> bool:
+    """Whether a page is embedded as the picture it is, in one window over all of its text."""
+    return model.sees and page.render is not None
+
+
+def _windows(model: MetaEmbed, page: Page) -> list[Window]:
+    return [Window(page.text, (0, len(page.text)))] if _is_seen(model, page) else model.windows(page.text)
+
+
 def embed_again(model: MetaEmbed, windows: Sequence[StoredWindow]) -> FloatArray:
-    """Meta Tokens ``[windows, document tokens, dim]`` of windows whose text is in the index."""
-    return model.encode_documents([window.text for window in windows], batch_size=BATCH)
+    """Meta Tokens ``[windows, document tokens, dim]`` of windows whose text is in the index.
+
+    A model that sees draws pages from their files anew; of a page of route "text" it reads the text.
+
+    Raises:
+        DocumentError: a page has to be drawn, and its file is not there any more.
+    """
+    parts = [
+        render_page(window.source, window.page) if model.sees and window.route != "text" else window.text
+        for window in windows
+    ]
+    return model.encode_documents(parts, batch_size=BATCH)
 
 
 def whole_page(identifier: str, page: Page, vectors: FloatArray) -> WritePoint:

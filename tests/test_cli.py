@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -133,3 +134,39 @@ def test_importing_the_package_loads_neither_torch_nor_an_engine():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_as_a_report_that_is_written_and_opened(metaembed, notes, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
+    metaembed("index", "notes")
+    code, out, err = metaembed("search", "roasting", "--html", "report.html")
+    assert (code, opened) == (0, [])
+    assert "notes/coffee.md" in out
+    assert "report: report.html" in err
+    assert "<mark" in (notes.parent / "report.html").read_text(encoding="utf-8")
+    metaembed("search", "roasting", "--html", "report.html", "--open")
+    assert opened == [(notes.parent / "report.html").as_uri()]
+
+
+def test_pictures_are_refused_where_there_is_no_terminal(metaembed, notes):
+    code, out, err = metaembed("search", "roasting", "--pictures")
+    assert (code, out) == (1, "")
+    assert "--html FILE" in err
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("metaembed do", "doctor"), ("metaembed search --la", "--latency-ms")])
+def test_shells_complete_commands_and_options(typed, offered):
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0] = 'metaembed'; from metaembed_rag.cli import main; main()"],
+        env={
+            **os.environ,
+            "_METAEMBED_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(typed.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [offered]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from html import escape
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -49,7 +51,7 @@ class MetaTokenReport:
         """Plain text for terminals and logs."""
         rows = [f"{self.kind} Meta Tokens over {self.pages} texts: what each aligns with, coarse to fine"]
         for token, words, own in zip(self.tokens, self.words, self.own, strict=True):
-            rows.append(f"{token:>3}  own {own:.2f}  {', '.join(word for word, _ in words)}")
+            rows.append(f"{token:>3}  own {own:.3f}  {', '.join(word for word, _ in words)}")
         return "\n".join(rows)
 
     def __str__(self) -> str:
@@ -72,7 +74,7 @@ class MetaTokenReport:
             )
             rows.append(
                 f'<tr style="background:transparent"><td style="{cell};text-align:right">{token}</td>'
-                f'<td style="{cell};white-space:nowrap">{bar} <span style="{MUTED}">{own:.2f}</span></td>'
+                f'<td style="{cell};white-space:nowrap">{bar} <span style="{MUTED}">{own:.3f}</span></td>'
                 f'<td style="{cell}">{shown}</td></tr>'
             )
         heads = "".join(f'<th style="{cell}">{head}</th>' for head in ("Meta Token", "own share", "aligns with"))
@@ -113,7 +115,7 @@ def meta_token_report(
         chosen = tuple(token for token in chosen if token < count)
     if not chosen or not all(0 <= token < count for token in chosen):
         raise InputError(f"tokens: the model has {kind} Meta Tokens 0 to {count - 1}, not {list(chosen)}")
-    weights: list[Counter[str]] = [Counter() for _ in chosen]
+    weights: list[defaultdict[str, float]] = [defaultdict(float) for _ in chosen]
     own: list[list[float]] = [[] for _ in chosen]
     for words, leaning, meta in _read(index, pages, kind):
         for row, token in enumerate(chosen):
@@ -123,7 +125,7 @@ def meta_token_report(
     return MetaTokenReport(
         kind,
         chosen,
-        tuple(tuple(counter.most_common(_NAMED)) for counter in weights),
+        tuple(tuple(nlargest(_NAMED, total.items(), key=itemgetter(1))) for total in weights),
         tuple(float(np.mean(values)) if values else 0.0 for values in own),
         len(pages),
     )

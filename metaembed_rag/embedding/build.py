@@ -17,10 +17,11 @@ from sentence_transformers import MultiVectorEncoder
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from metaembed_rag.embedding.backbone import resolve_backbone
+from metaembed_rag.embedding.backbone import check_model_type, resolve_backbone
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.embedding.families import family_of
-from metaembed_rag.embedding.tokens import MetaTokenHead, MetaTokenTransformer
+from metaembed_rag.embedding.families import Family, family_of
+from metaembed_rag.embedding.tokens import MetaTokenHead, MetaTokenInput, MetaTokenTransformer
+from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import ModelError
 
 HEAD_FILE = "projection.safetensors"
@@ -28,37 +29,60 @@ ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
 
 
-def build_encoder(config: ModelConfig, *, device: str | None = None, attention: str = "sdpa") -> MultiVectorEncoder:
+def build_encoder(
+    config: ModelConfig, *, device: str | None = None, attention: str = "sdpa", dtype: str | torch.dtype | None = None
+) -> MultiVectorEncoder:
     """The bare backbone with Meta Tokens and head, none of them trained.
 
     Args:
         config: what to build.
         device: where; None lets torch choose.
         attention: transformers' attention implementation.
+        dtype: of the backbone's weights, such as "bfloat16"; None keeps the checkpoint's own.
 
     Raises:
-        ModelError: the backbone cannot be loaded, or its tokenizer has too few reserved tokens.
+        ModelError: the backbone cannot be loaded, is of another family, or has too few reserved rows.
     """
     family = family_of(config.model_type)
+    folder = resolve_backbone(config.backbone)
+    check_model_type(folder, config.model_type)
+    options: dict[str, Any] = {"attn_implementation": attention} | ({} if dtype is None else {"dtype": dtype})
     try:
-        with _quietly():
-            transformer = MetaTokenTransformer(
-                resolve_backbone(config.backbone),
-                query_token_ids=(),
-                document_token_ids=(),
-                prefix_attention=family.prefix_attention,
-                max_seq_length=config.window,
-                model_kwargs={"attn_implementation": attention},
-            )
-    except OSError as error:
+        with quietly():
+            transformer = _load_transformer(folder, family, config, options)
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"backbone {config.backbone!r} cannot be loaded: {error}") from error
-    ids = _reserved_ids(transformer.tokenizer, config)
+    ids = _reserved_ids(transformer, family, config)
     transformer.query_token_ids = ids[: config.query_tokens]
     transformer.document_token_ids = ids[config.query_tokens :]
     head = MetaTokenHead(transformer.get_embedding_dimension(), config.dim)
     encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
     encoder.eval()
     return encoder
+
+
+def _load_transformer(
+    folder: str, family: Family, config: ModelConfig, options: dict[str, Any]
+) -> MetaTokenTransformer | MetaTokenVisionTransformer:
+    if family.vision is not None:
+        return MetaTokenVisionTransformer(
+            folder,
+            model_type=config.model_type,
+            query_token_ids=(),
+            document_token_ids=(),
+            max_seq_length=config.window,
+            visual_tokens=config.visual_tokens,
+            model_kwargs=options,
+        )
+    return MetaTokenTransformer(
+        folder,
+        query_token_ids=(),
+        document_token_ids=(),
+        prefix_attention=family.prefix_attention,
+        positions=family.positions,
+        max_seq_length=config.window,
+        model_kwargs={**options, "use_safetensors": True},
+    )
 
 
 def add_adapter(
@@ -80,8 +104,8 @@ def add_adapter(
         target_modules=family.lora_targets,
         trainable_token_indices={family.embedding: ids},
     )
-    with _quietly():
-        transformer.model = get_peft_model(transformer.model, lora)  # type: ignore[assignment]
+    with quietly():
+        transformer.model = get_peft_model(transformer.model, lora)
 
 
 def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
@@ -123,7 +147,7 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     if missing:
         raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
     try:
-        with _quietly():
+        with quietly():
             adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
             transformer.model = adapted.merge_and_unload()
         if config.dim is not None:
@@ -133,14 +157,14 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     encoder.eval()
 
 
-def parts(encoder: MultiVectorEncoder) -> tuple[MetaTokenTransformer, MetaTokenHead]:
+def parts(encoder: MultiVectorEncoder) -> tuple[MetaTokenInput, MetaTokenHead]:
     """The two modules of an encoder made by ``build_encoder``.
 
     Raises:
         ModelError: it was made by something else.
     """
     transformer, head = encoder[0], encoder[1]
-    if not isinstance(transformer, MetaTokenTransformer) or not isinstance(head, MetaTokenHead):
+    if not isinstance(transformer, MetaTokenInput) or not isinstance(head, MetaTokenHead):
         raise ModelError("this encoder has no Meta Tokens; make one with MetaEmbed.from_pretrained")
     return transformer, head
 
@@ -151,7 +175,7 @@ def trainable_parameters(encoder: MultiVectorEncoder) -> dict[str, nn.Parameter]
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No progress bar for weights that load in a blink, nor peft's use of a name that transformers renames."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -164,15 +188,12 @@ def _quietly() -> Iterator[None]:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _reserved_ids(tokenizer: Any, config: ModelConfig) -> list[int]:
-    family = family_of(config.model_type)
-    count = config.query_tokens + config.document_tokens
-    names = [family.reserved_token(n) for n in range(count)]
-    vocabulary = tokenizer.get_vocab()
-    missing = [name for name in names if name not in vocabulary]
-    if missing:
-        raise ModelError(f"{config.backbone!r} reserves too few tokens for {count} Meta Tokens: no {missing[0]}")
-    return [vocabulary[name] for name in names]
+def _reserved_ids(transformer: MetaTokenInput, family: Family, config: ModelConfig) -> list[int]:
+    rows = transformer.model.get_input_embeddings().weight.shape[0]
+    try:
+        return family.reserve(transformer.words, rows, config.query_tokens + config.document_tokens)
+    except ModelError as error:
+        raise ModelError(f"{config.backbone!r} cannot hold this model's Meta Tokens: {error}") from error
 
 
 @torch.no_grad()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
+from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import ModelError
 
 CONFIG_FILE = "metaembed.json"
@@ -23,7 +25,12 @@ class ModelConfig:
         query_tokens: query Meta Tokens.
         document_tokens: document Meta Tokens.
         dim: width of each vector; None keeps the backbone's hidden size.
-        window: tokens of text read at once, special tokens included, Meta Tokens not.
+        window: tokens of text read at once, special tokens included, Meta Tokens not; on a backbone that sees,
+            the prompt and the picture are not counted either.
+        similarity: what a score is over query tokens, "sum" or "mean"; the order of results is the same.
+        visual_tokens: what one picture may cost a backbone that sees.
+        groups: the budgets that were trained, narrowest first.
+        query_prompt, document_prompt: what stands ahead of each text, for models trained with it.
     """
 
     name: str
@@ -33,6 +40,20 @@ class ModelConfig:
     document_tokens: int = 64
     dim: int | None = 128
     window: int = 256
+    similarity: Literal["sum", "mean"] = "sum"
+    visual_tokens: int = 1024
+    groups: tuple[tuple[int, int], ...] = tuple((rung.query, rung.document) for rung in LADDER)
+    query_prompt: str = ""
+    document_prompt: str = ""
+
+    def __post_init__(self) -> None:
+        if self.similarity not in ("sum", "mean"):
+            raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
+        counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
+        counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
+        for name, value in counts.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{name} must be a whole number of at least 1, not {value!r}")
 
     def save(self, folder: Path) -> None:
         content = {"format": FORMAT, **asdict(self)}
@@ -58,6 +79,9 @@ class ModelConfig:
         if unknown:
             raise ModelError(f"{path} has unknown entries {sorted(unknown)}; upgrade metaembed-rag to read it")
         try:
-            return cls(**content)
-        except TypeError as error:
-            raise ModelError(f"{path} is incomplete: {error}") from error
+            groups = {"groups": tuple((int(q), int(d)) for q, d in content["groups"])} if "groups" in content else {}
+            return cls(**{**content, **groups})
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{path} is incomplete or malformed: {error}") from error
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error

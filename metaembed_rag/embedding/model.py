@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from metaembed_rag.budget import Budget, BudgetLike
-from metaembed_rag.embedding.backbone import file_sha256
-from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder, load_adapter, parts
-from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
+from metaembed_rag.embedding.build import parts
+from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.inputs import Document, Query, check_list, check_sample, read_text
+from metaembed_rag.embedding.load import PRETRAINED, load_model
+from metaembed_rag.embedding.tokens import MetaTokenInput
+from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.embedding.windows import Window, cut_windows
-from metaembed_rag.errors import BudgetError, InputError, ModelError
-from metaembed_rag.pages.clean import check_text
-from metaembed_rag.pages.page import Page
+from metaembed_rag.errors import BudgetError, ModelError
 from metaembed_rag.scoring import maxsim
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from sentence_transformers import MultiVectorEncoder
 
-FloatArray: TypeAlias = npt.NDArray[np.float32]
-Document: TypeAlias = "str | Image | Page"
+    from metaembed_rag.embedding.card import CardFacts
 
-#: Models that come with the package, and their folders.
-PRETRAINED = Path(__file__).parent / "pretrained"
+__all__ = ["PRETRAINED", "Document", "FloatArray", "MetaEmbed", "Query", "TruncationWarning"]
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 
 class TruncationWarning(UserWarning):
@@ -47,30 +46,105 @@ class MetaEmbed:
         config: the model's config.
         encoder: the sentence-transformers MultiVectorEncoder underneath.
         fingerprint: changes whenever the embeddings would.
+        folder: where its files lie; None for an encoder that was never saved.
     """
 
-    def __init__(self, config: ModelConfig, encoder: MultiVectorEncoder, fingerprint: str) -> None:
+    def __init__(
+        self, config: ModelConfig, encoder: MultiVectorEncoder, fingerprint: str, folder: Path | None = None
+    ) -> None:
         self.config = config
         self.encoder = encoder
         self.fingerprint = fingerprint
+        self.folder = folder
         self._lock = RLock()
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "mini", *, device: str | None = None) -> MetaEmbed:
+    def from_pretrained(
+        cls,
+        name: str | Path = "mini",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        layout: Literal["prepended"] | None = None,
+    ) -> MetaEmbed:
         """Load a model.
+
+        Folders and hub models are read as data: pickled weights, and classes from outside, are refused.
 
         Args:
             name: a model that comes with the package ("mini"), a model folder, or a hub id.
             device: torch device; None lets torch choose.
+            dtype: of the backbone's weights, such as "bfloat16"; None keeps the checkpoint's own.
+            layout: "prepended" reads a sentence-transformers folder whose learned vectors stand ahead of the
+                text, even where that folder names a class of its own (which is not run); see
+                ``metaembed_rag.embedding.prepended``.
 
         Raises:
-            ModelError: no such model, or its files are damaged.
+            ModelError: no such model, its files are damaged, or it holds more than data.
         """
-        folder = _find_folder(name)
-        config = ModelConfig.load(folder)
-        encoder = build_encoder(config, device=device)
-        load_adapter(encoder, config, folder)
-        return cls(config, encoder, _fingerprint(folder))
+        return cls(*load_model(name, device=device, dtype=dtype, layout=layout))
+
+    def save_pretrained(
+        self, folder: str | Path, *, card: CardFacts | None = None, backbone: str | None = None
+    ) -> Path:
+        """Write the model's files, safetensors and JSON only, with a model card.
+
+        Args:
+            folder: made if it does not exist; files of the same names are replaced.
+            card: facts for a newly written card; None keeps the model's own card, if it has one.
+            backbone: records this name of the backbone, such as its hub id, in place of the one it was loaded by.
+
+        Returns:
+            the folder, for ``from_pretrained``.
+
+        Raises:
+            ModelError: the model was never saved, or the folder cannot be written.
+        """
+        from metaembed_rag.embedding.publish import save_model
+
+        return save_model(self.config, self.folder, Path(folder), card, backbone)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        commit_message: str = "Add a MetaEmbed model",
+        token: str | None = None,
+        card: CardFacts | None = None,
+        backbone: str | None = None,
+    ) -> str:
+        """Publish what ``save_pretrained`` writes.
+
+        Args:
+            repo_id: "owner/name"; made if it does not exist.
+            private: for a new repository.
+            revision: branch; None is the main one.
+            commit_message: of the commit.
+            token: None uses the one of ``hf auth login`` or ``$HF_TOKEN``.
+            card, backbone: as for ``save_pretrained``.
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            ModelError: the hub refuses or cannot be reached, or the backbone is a folder of this machine, which
+                nobody else could load.
+        """
+        from metaembed_rag.embedding.publish import push_model
+
+        return push_model(
+            self.config,
+            self.folder,
+            repo_id,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            token=token,
+            card=card,
+            backbone=backbone,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -93,8 +167,13 @@ class MetaEmbed:
         """Document Meta Tokens at the full budget."""
         return self.config.document_tokens
 
+    @property
+    def sees(self) -> bool:
+        """Whether pictures are looked at, rather than read by character recognition."""
+        return isinstance(self._input, MetaTokenVisionTransformer)
+
     def encode_queries(
-        self, queries: Sequence[str], *, budget: BudgetLike | None = None, batch_size: int = 32
+        self, queries: Sequence[Query], *, budget: BudgetLike | None = None, batch_size: int = 32
     ) -> FloatArray:
         """Embed queries.
 
@@ -103,17 +182,21 @@ class MetaEmbed:
         later ones, on bidirectional backbones as on causal ones.
 
         Args:
-            queries: texts. One longer than the window is cut, with a TruncationWarning.
+            queries: texts, PIL pictures, or mappings with "text", "image" or both. A text longer than the window
+                is cut, with a TruncationWarning.
             budget: as in ``Budget.parse``; None is the full one.
-            batch_size: texts a forward pass.
+            batch_size: queries a forward pass.
 
         Returns:
             float32 ``[n, q, dim]``, rows of unit length.
+
+        Raises:
+            InputError: something else, a query without text and image, or a picture that cannot be decoded.
         """
-        texts = _texts(queries, "encode_queries")
+        items = self._read(check_list(queries, "encode_queries"), "a query")
         count = self.query_tokens if budget is None else min(Budget.parse(budget).query, self.query_tokens)
-        self._warn_if_cut(texts)
-        return self._encode(texts, "query", count, batch_size)
+        self._warn_if_cut(items, "query")
+        return self._encode(items, "query", count, batch_size)
 
     def encode_documents(
         self, documents: Sequence[Document], *, budget: BudgetLike | None = None, batch_size: int = 32
@@ -121,24 +204,26 @@ class MetaEmbed:
         """Embed documents: one embedding each.
 
         Args:
-            documents: texts (a string is always text), PIL pictures, or Pages. A text backbone reads a
-                picture through OCR. A text longer than the window is cut, with a TruncationWarning: use
-                ``windows`` first, as MetaEmbedIndex does, to embed all of it.
+            documents: texts (a string is always text), PIL pictures, Pages, or mappings with "text", "image" or
+                both. A backbone that sees looks at pictures, and at Pages that can be drawn; a text backbone
+                reads pictures through OCR, and of a Page its text. A text longer than the window is cut, with a
+                TruncationWarning: use ``windows`` first, as MetaEmbedIndex does, to embed all of it.
             budget: as in ``Budget.parse``; None is the full one.
             batch_size: documents a forward pass.
 
         Returns:
             float32 ``[n, d, dim]``, rows of unit length.
+
+        Raises:
+            InputError: something else, a document without text and image, or a picture that cannot be decoded.
         """
-        if isinstance(documents, (str, Page)):
-            raise InputError("encode_documents takes a list of documents, not a single one: wrap it in a list")
-        texts = [_document_text(document) for document in documents]
+        items = self._read(check_list(documents, "encode_documents"), "a document")
         count = self.document_tokens if budget is None else min(Budget.parse(budget).document, self.document_tokens)
-        self._warn_if_cut(texts)
-        return self._encode(texts, "document", count, batch_size)
+        self._warn_if_cut(items, "document")
+        return self._encode(items, "document", count, batch_size)
 
     def score(self, queries: FloatArray, documents: FloatArray, *, budget: BudgetLike | None = None) -> FloatArray:
-        """MaxSim of every query with every document.
+        """MaxSim of every query with every document: its sum or, where the config says so, mean over query tokens.
 
         Args:
             queries: ``[n, q, dim]`` from ``encode_queries``.
@@ -159,7 +244,8 @@ class MetaEmbed:
                     f"({queries.shape[1]},{documents.shape[1]}): encode them with at least this budget"
                 )
             queries, documents = queries[:, : wanted.query], documents[:, : wanted.document]
-        return maxsim(queries, documents)
+        scores = maxsim(queries, documents)
+        return scores / np.float32(queries.shape[1]) if self.config.similarity == "mean" else scores
 
     def windows(self, text: str) -> list[Window]:
         """The parts of ``text`` that the backbone reads one at a time; together they cover all of it."""
@@ -167,24 +253,39 @@ class MetaEmbed:
             return self._windows(text, 0)
 
     def _windows(self, text: str, start: int) -> list[Window]:
-        encoding = self.encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        parts = cut_windows(text, encoding["offset_mapping"], self._capacity)
+        parts = cut_windows(text, self._input.offsets(text), self._capacity("document"))
         if len(parts) == 1:
             return [Window(text, (start, start + len(text)))]
         # Each part is measured by itself: one that begins inside a word may take more tokens than it did there.
         return [window for part in parts for window in self._windows(part.text, start + part.span[0])]
 
     @property
-    def _capacity(self) -> int:
-        return int(self.config.window - self.encoder.tokenizer.num_special_tokens_to_add())
+    def _input(self) -> MetaTokenInput:
+        return parts(self.encoder)[0]
 
-    def _encode(self, texts: list[str], task: str, count: int, batch_size: int) -> FloatArray:
-        if not texts:
+    def _capacity(self, task: str) -> int:
+        prompt = self._prompt(task)
+        return self._input.capacity(task) - (len(self._input.offsets(prompt)) if prompt else 0)
+
+    def _prompt(self, task: str) -> str:
+        return self.config.query_prompt if task == "query" else self.config.document_prompt
+
+    def _read(self, items: list[Any], what: str) -> list[Any]:
+        """Checked inputs. Of a backbone that sees, pictures are decoded and pages drawn a batch at a time, later."""
+        if not self.sees:
+            return [read_text(item, what) for item in items]
+        for item in items:
+            check_sample(item, what)
+        return items
+
+    def _encode(self, items: list[Any], task: str, count: int, batch_size: int) -> FloatArray:
+        if not items:
             return np.empty((0, count, self.dim), dtype=np.float32)
         with self._lock:
-            rows: Sequence[FloatArray] = self.encoder.encode(  # type: ignore[assignment]
-                texts,
+            rows: Sequence[FloatArray] = self.encoder.encode(
+                items,
                 task=task,
+                prompt=self._prompt(task) or None,
                 budget=count,
                 batch_size=batch_size,
                 convert_to_numpy=True,
@@ -195,9 +296,12 @@ class MetaEmbed:
             raise ModelError(f"{self!r} produced values that are not finite; its weights are damaged")
         return embeddings
 
-    def _warn_if_cut(self, texts: Sequence[str]) -> None:
+    def _warn_if_cut(self, items: Sequence[Any], task: str) -> None:
         # A token takes a character at least, so short texts need no second tokenisation.
-        cut = [text for text in texts if len(text) > self._capacity and len(self.windows(text)) > 1]
+        texts = [check_sample(item, "an input") for item in items]
+        with self._lock:
+            capacity = self._capacity(task)
+            cut = [text for text in texts if len(text) > capacity and len(self._input.offsets(text)) > capacity]
         if cut:
             warnings.warn(
                 f"{len(cut)} of {len(texts)} texts are longer than the window of {self.config.window} tokens and "
@@ -205,54 +309,3 @@ class MetaEmbed:
                 TruncationWarning,
                 stacklevel=3,
             )
-
-
-def _find_folder(name: str | Path) -> Path:
-    packaged = PRETRAINED / str(name)
-    if isinstance(name, str) and name.isidentifier() and (packaged / CONFIG_FILE).is_file():
-        return packaged
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    return _download(str(name))
-
-
-def _download(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        # Only data files: a model folder never brings code or pickles.
-        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors", "*.md"]))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        packaged = ", ".join(sorted(path.name for path in PRETRAINED.iterdir() if path.is_dir()))
-        raise ModelError(
-            f"{repository!r} is neither a packaged model ({packaged}), nor a model folder, nor a hub id that "
-            f"can be reached: {error}"
-        ) from error
-
-
-def _fingerprint(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE):
-        if (folder / name).is_file():
-            digest.update(f"{name}:{file_sha256(folder / name)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _texts(queries: Sequence[str], where: str) -> list[str]:
-    if isinstance(queries, str):
-        raise InputError(f"{where} takes a list of texts, not a single one: wrap it in a list")
-    return [check_text("a query", text) for text in queries]
-
-
-def _document_text(document: Document) -> str:
-    if isinstance(document, (str, Page)):
-        return check_text("a document", document.text if isinstance(document, Page) else document)
-    from PIL.Image import Image as PilImage
-
-    if isinstance(document, PilImage):
-        from metaembed_rag.pages.ocr import shared_reader
-
-        return shared_reader().read(document)[0]
-    raise InputError(f"a document is a text, a PIL picture or a Page, not {type(document).__name__}")

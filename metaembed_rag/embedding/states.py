@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from metaembed_rag.embedding.build import parts
+from metaembed_rag.embedding.prepended import PrependedTransformer
 from metaembed_rag.embedding.tokens import META_TOKENS
 
 if TYPE_CHECKING:
@@ -37,13 +38,16 @@ class TokenStates:
 def text_states(model: MetaEmbed, text: str, task: Literal["query", "document"] = "document") -> Iterator[TokenStates]:
     """The states of a text's tokens: one item a window of a document, one for a query.
 
-    A backbone whose input does not hold the text's tokens in one piece gives nothing.
+    A backbone whose input does not hold the text's tokens in one piece, ahead of the Meta Tokens, gives nothing.
     """
-    transformer, head = parts(model.encoder)
+    module, head = parts(model.encoder)
+    if isinstance(module, PrependedTransformer):
+        return
+    transformer = cast("Any", module)  # text or vision: both have preprocess and forward
     windows = [(text, 0)] if task == "query" else [(window.text, window.span[0]) for window in model.windows(text)]
     for part, start in windows:
         with model._lock:
-            encoding = transformer.tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            encoding = transformer.words(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             features = transformer.preprocess([part], task=task)
             place = _find(features["input_ids"][0].tolist(), list(encoding["input_ids"]))
             if place is None:

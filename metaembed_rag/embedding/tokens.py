@@ -1,7 +1,8 @@
-"""The two modules that make a backbone a MetaEmbed model: append Meta Tokens, then select, project, normalise.
+"""The modules that make a text backbone a MetaEmbed model: append Meta Tokens, then select, project, normalise.
 
 Data flow: ``texts -> MetaTokenTransformer -> token_embeddings [n, tokens, hidden] -> MetaTokenHead ->
-token_embeddings [n, budget, dim]``. Both plug into sentence-transformers' ``MultiVectorEncoder``.
+token_embeddings [n, budget, dim]``. Both plug into sentence-transformers' ``MultiVectorEncoder``. Backbones that
+see have ``metaembed_rag.embedding.vision`` in the transformer's place.
 
 Attention of a bidirectional backbone (``prefix_attention``): text attends to text only, and Meta Token i
 attends to the text and to Meta Tokens 0..i. So the first r rows of an embedding are the same whether r or
@@ -12,26 +13,72 @@ small budget costs less to encode. Causal backbones have both properties by them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from sentence_transformers.base.modules import Module, Transformer
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.masks import additive_mask, prefix_attention_mask, sliding_window_mask
 from metaembed_rag.errors import InputError
 
 #: Key under which the number of appended Meta Tokens travels from one module to the other.
 META_TOKENS = "meta_tokens"
 
 
-class MetaTokenTransformer(Transformer):
-    """A backbone whose inputs end in Meta Tokens.
+class MetaTokenInput:
+    """What the input modules of all backbones share.
+
+    Attributes:
+        query_token_ids: vocabulary rows of the query Meta Tokens, coarse to fine.
+        document_token_ids: vocabulary rows of the document Meta Tokens, coarse to fine.
+        model: the backbone, with or without adapter.
+    """
+
+    query_token_ids: list[int]
+    document_token_ids: list[int]
+    model: Any
+
+    @property
+    def words(self) -> Any:
+        """The backbone's tokenizer, which sentence-transformers types as perhaps something else."""
+        return cast("Any", self).tokenizer
+
+    def capacity(self, task: str) -> int:
+        """Tokens of text that one input of ``task`` holds, special tokens and Meta Tokens not counted."""
+        raise NotImplementedError
+
+    def get_embedding_dimension(self) -> int:
+        """Width of the backbone's states."""
+        raise NotImplementedError
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """``(start, end)`` characters of each token of ``text``, without special tokens."""
+        encoding = self.words(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
+
+    def meta_token_ids(self, task: str | None, budget: int | None) -> list[int]:
+        """The first ``budget`` Meta Tokens of ``task`` ("query" or "document"); all of them for None.
+
+        Raises:
+            InputError: the backbone has fewer.
+        """
+        ids = self.query_token_ids if task == "query" else self.document_token_ids
+        count = len(ids) if budget is None else budget
+        if not 1 <= count <= len(ids):
+            raise InputError(f"budget: {task or 'document'} has 1 to {len(ids)} Meta Tokens, not {count}")
+        return ids[:count]
+
+
+class MetaTokenTransformer(Transformer, MetaTokenInput):
+    """A text backbone whose inputs end in Meta Tokens.
 
     Args:
         model_name_or_path: the backbone, as transformers takes it.
         query_token_ids: vocabulary rows of the query Meta Tokens, coarse to fine.
         document_token_ids: vocabulary rows of the document Meta Tokens, coarse to fine.
         prefix_attention: build the mask described above; for bidirectional backbones only.
+        positions: of Meta Tokens: "fixed" at 0, or "running" on after the text.
         kwargs: as for sentence-transformers' Transformer.
     """
 
@@ -40,6 +87,7 @@ class MetaTokenTransformer(Transformer):
         "query_token_ids",
         "document_token_ids",
         "prefix_attention",
+        "positions",
     ]
     # ``budget`` is read by ``preprocess``; naming it here lets ``encode(..., budget=4)`` pass it on.
     forward_kwargs: set[str] = {"budget"}  # noqa: RUF012 - as the base class declares it
@@ -51,12 +99,18 @@ class MetaTokenTransformer(Transformer):
         query_token_ids: Sequence[int],
         document_token_ids: Sequence[int],
         prefix_attention: bool,
+        positions: Literal["fixed", "running"] = "fixed",
         **kwargs: Any,
     ) -> None:
         super().__init__(model_name_or_path, **kwargs)
         self.query_token_ids = list(query_token_ids)
         self.document_token_ids = list(document_token_ids)
         self.prefix_attention = prefix_attention
+        self.positions = positions
+
+    def capacity(self, task: str) -> int:
+        """``max_seq_length`` less the special tokens."""
+        return int(self.words.model_max_length - self.words.num_special_tokens_to_add())
 
     def preprocess(
         self,
@@ -72,21 +126,27 @@ class MetaTokenTransformer(Transformer):
         features = super().preprocess(inputs, prompt=prompt, processing_kwargs=processing_kwargs, task=task, **kwargs)
         if not features:
             return features
-        ids = self.query_token_ids if task == "query" else self.document_token_ids
-        count = len(ids) if budget is None else budget
-        if not 1 <= count <= len(ids):
-            raise InputError(f"budget: {task or 'document'} has 1 to {len(ids)} Meta Tokens, not {count}")
-        return {**features, **self._append(features, torch.tensor(ids[:count])), META_TOKENS: count}
+        ids = self.meta_token_ids(task, budget)
+        return {**features, **self._append(features, torch.tensor(ids)), META_TOKENS: len(ids)}
 
     def forward(self, features: dict[str, Any], *, budget: int | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the backbone on what ``preprocess`` made; the module docstring says who attends to whom."""
         if self.prefix_attention:
-            mask = prefix_attention_mask(features["attention_mask"], features[META_TOKENS])
-            kwargs["attention_mask"] = _additive(mask, self.model.dtype)
+            kwargs["attention_mask"] = self._masks(features["attention_mask"], features[META_TOKENS])
         return super().forward(features, **kwargs)
 
+    def _masks(self, padding: Tensor, count: int) -> Tensor | dict[str, Tensor]:
+        """The additive mask, or one for each kind of layer where some attend within a sliding window only."""
+        allowed = prefix_attention_mask(padding, count)
+        full = additive_mask(allowed, self.model.dtype)
+        if "sliding_attention" not in (getattr(self.config, "layer_types", None) or ()):
+            return full
+        near = sliding_window_mask(padding.shape[1], count, self.config.sliding_window, device=padding.device)
+        return {"full_attention": full, "sliding_attention": additive_mask(allowed & near, self.model.dtype)}
+
     def _append(self, features: dict[str, Any], token_ids: Tensor) -> dict[str, Tensor]:
-        input_ids, mask = features["input_ids"], features["attention_mask"]
+        mask = features["attention_mask"]
+        input_ids = self._without_meta_tokens(features["input_ids"])
         rows, count = input_ids.shape[0], len(token_ids)
         appended = {
             "input_ids": torch.cat([input_ids, token_ids.expand(rows, -1)], dim=1),
@@ -96,11 +156,23 @@ class MetaTokenTransformer(Transformer):
             types = features["token_type_ids"]
             appended["token_type_ids"] = torch.cat([types, types.new_zeros(rows, count)], dim=1)
         if self.prefix_attention:
-            # Absolute positions: the text keeps its own and may use all of them; the Meta Tokens stand at a
-            # fixed one, which their learned rows absorb, so padding and text length never move them.
             positions = torch.arange(input_ids.shape[1]).expand(rows, -1)
-            appended["position_ids"] = torch.cat([positions, positions.new_zeros(rows, count)], dim=1)
+            if self.positions == "running":
+                # Rotary positions run on behind each row's own text, wherever its padding ends.
+                meta = mask.sum(dim=1, keepdim=True) + torch.arange(count)
+            else:
+                # Absolute positions: the text keeps its own and may use all of them; the Meta Tokens stand at a
+                # fixed one, which their learned rows absorb, so padding and text length never move them.
+                meta = positions.new_zeros(rows, count)
+            appended["position_ids"] = torch.cat([positions, meta], dim=1)
         return appended
+
+    def _without_meta_tokens(self, input_ids: Tensor) -> Tensor:
+        """Some tokenizers read the name of a reserved entry as that entry; in a text it is unknown."""
+        reserved = torch.tensor([*self.query_token_ids, *self.document_token_ids])
+        unknown = self.words.unk_token_id
+        replacement = self.words.pad_token_id if unknown is None else unknown
+        return input_ids.masked_fill(torch.isin(input_ids, reserved), replacement)
 
 
 class MetaTokenHead(Module):
@@ -127,7 +199,7 @@ class MetaTokenHead(Module):
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
         states = features["token_embeddings"][:, -features[META_TOKENS] :]
         if self.projection is not None:
-            states = self.projection(states)
+            states = self.projection(states.to(self.projection.weight.dtype))
         features["token_embeddings"] = nn.functional.normalize(states.float(), dim=-1)
         features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
         return features
@@ -163,26 +235,3 @@ class MetaTokenHead(Module):
         if head.projection is not None:
             cls.load_torch_weights(model_name_or_path, model=head, **source)
         return head
-
-
-def prefix_attention_mask(padding_mask: Tensor, count: int) -> Tensor:
-    """Who may attend to whom when the last ``count`` positions are Meta Tokens.
-
-    Args:
-        padding_mask: ``[n, tokens]``, 1 for tokens and 0 for padding.
-        count: Meta Tokens at the end of each row.
-
-    Returns:
-        bool ``[n, 1, tokens, tokens]``; ``[_, _, i, j]`` says whether i attends to j.
-    """
-    tokens = padding_mask.shape[1]
-    position = torch.arange(tokens, device=padding_mask.device)
-    is_meta = position >= tokens - count
-    # Only Meta Tokens see Meta Tokens, and only those before or at their own place.
-    allowed = ~is_meta[None, :] | (is_meta[:, None] & (position[None, :] <= position[:, None]))
-    return allowed[None, None] & padding_mask.bool()[:, None, None, :]
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where attention is allowed and the most negative number elsewhere: what every attention kernel takes."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)

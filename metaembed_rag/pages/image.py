@@ -129,7 +129,7 @@ def _render(path: str, place: str, kind: Kind, index: int, limits: Limits, dpi: 
                 _check_size(path, file, limits)
             resolution = _resolution(file)
             file.load()
-            image = _to_rgb(ImageOps.exif_transpose(file))
+            image = to_rgb(ImageOps.exif_transpose(file))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise _too_many_pixels(path, str(error), limits) from None
         except DocumentError:
@@ -154,7 +154,7 @@ def _resolution(file: Image) -> float | None:
     return stated if _MEANT_DPI <= stated <= 2400 else None
 
 
-def _to_rgb(image: Image) -> Image:
+def to_rgb(image: Image) -> Image:
     """``image`` as RGB: transparent parts on white paper, deep greys scaled to 8 bits."""
     from PIL import Image
 

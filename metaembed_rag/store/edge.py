@@ -14,11 +14,11 @@ import numpy as np
 import qdrant_edge as qe
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.store.edge_repair import CONFIG_FILE, make_vectors_agree
 from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Match, Missing, Range
 from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, Schema, vector_name
 
-_CONFIG_FILE = "edge_config.json"
 _PAGE = 1000
 #: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
 _INDEXING_THRESHOLD_KB = 20_000
@@ -85,7 +85,7 @@ class EdgeEngine:
             raise IndexMismatchError(f"{self.folder} is a file, not the folder of an index")
 
     def exists(self) -> bool:
-        return (self.folder / _CONFIG_FILE).is_file()
+        return (self.folder / CONFIG_FILE).is_file()
 
     @_wrapped
     def create(self, schema: Schema, record: Point) -> None:
@@ -257,7 +257,12 @@ class EdgeEngine:
 
     def _load(self, config: qe.EdgeConfig | None = None) -> qe.EdgeShard:
         try:
-            return qe.EdgeShard.load(str(self.folder), config)
+            try:
+                return qe.EdgeShard.load(str(self.folder), config)
+            except Exception as error:
+                if "incompatible" not in str(error) or not make_vectors_agree(self.folder):
+                    raise
+                return qe.EdgeShard.load(str(self.folder))
         except BaseException as error:
             if not _is_failure(error):
                 raise

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from metaembed_rag.errors import InputError
+from metaembed_rag.budget import LADDER
+from metaembed_rag.errors import InputError, MetaEmbedError
+from metaembed_rag.training.data import Source
+
+#: What a recipe may hand on to transformers' TrainingArguments: how to run, never what to compute.
+TRAINER_KEYS = frozenset(
+    {
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "ddp_backend",
+        "ddp_bucket_cap_mb",
+        "ddp_timeout",
+        "deepspeed",
+        "fsdp",
+        "fsdp_config",
+        "max_grad_norm",
+        "optim",
+        "optim_args",
+        "save_total_limit",
+        "tf32",
+        "torch_compile",
+        "use_liger_kernel",
+        "weight_decay",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,51 +45,76 @@ class Recipe:
         name: the model's name, kept in its config.
         backbone: see ``resolve_backbone``.
         model_type: a key of the family table.
-        query_tokens, document_tokens, dim, window: see ``ModelConfig``.
-        sources: JSONL files under the data folder, without ending, and how many pairs of each at most.
+        dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
+        query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
+        sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
         rank, alpha, lora_dropout: of the LoRA adapter.
         backbone_dropout: of the backbone itself while training.
         steps: optimizer steps.
-        batch_size: queries a step; each brings its positive and one hard negative.
-        learning_rate: peak, after ``warmup_steps`` linear steps, then cosine to zero.
+        batch_size: queries a process sees a step; each brings its positive and one hard negative.
+        accumulation: batches whose gradients make one step. In-batch negatives do not reach across them; for more
+            negatives in the same memory use ``mini_batch_size``.
+        mini_batch_size: samples that go through the backbone at a time (GradCache); None is the whole batch.
+        sub_batch: pairs in a row from one source; None draws a whole step, over all processes, from one.
+        gather: documents of the other processes are negatives too.
+        learning_rate: peak, after ``warmup_steps`` linear steps.
+        scheduler: what follows: "cosine" or "linear" to zero, or "constant".
+        groups, weights: budgets trained in parallel, narrowest first, and their weights, 1 each by default.
         temperature: of the InfoNCE term.
-        similarity: "mean" or "sum" MaxSim while training.
+        similarity: "mean" or "sum" MaxSim while training; kept in the model's config.
         teacher_weight: of the distillation term; 0 trains on labels alone.
         query_length, document_length: tokens read while training, Meta Tokens not included.
         bf16: autocast to bfloat16, on processors that compute in it.
+        gradient_checkpointing: compute activations twice instead of keeping them.
         attention: transformers' attention implementation.
         missing_negative: a pair without hard negative is left out ("drop") or given another pair's
             positive ("random"); either way it is reported.
         seed: of data order, initialisation and dropout.
         save_steps: steps between checkpoints, from which a run resumes.
+        log_steps: steps between log lines; None is 10, or fewer where checkpoints come faster.
+        tensorboard: write TensorBoard files beside metrics.jsonl.
+        trainer: handed on to transformers' TrainingArguments; see ``TRAINER_KEYS``.
     """
 
     name: str
-    sources: dict[str, int]
+    sources: dict[str, Any]
     backbone: str = "all-MiniLM-L6-v2"
     model_type: str = "bert"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     query_tokens: int = 16
     document_tokens: int = 64
     dim: int | None = 128
     window: int = 256
+    visual_tokens: int = 1024
     rank: int = 32
     alpha: int = 32
     lora_dropout: float = 0.1
     backbone_dropout: float = 0.1
     steps: int = 4000
     batch_size: int = 32
+    accumulation: int = 1
+    mini_batch_size: int | None = None
+    sub_batch: int | None = None
+    gather: bool = True
     learning_rate: float = 1e-4
     warmup_steps: int = 500
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    groups: tuple[tuple[int, int], ...] = tuple((rung.query, rung.document) for rung in LADDER)
+    weights: tuple[float, ...] | None = None
     temperature: float = 0.03
     similarity: Literal["sum", "mean"] = "mean"
     teacher_weight: float = 0.0
     query_length: int = 64
     document_length: int = 256
     bf16: bool = True
+    gradient_checkpointing: bool = False
     attention: str = "sdpa"
     missing_negative: Literal["drop", "random"] = "random"
     seed: int = 0
     save_steps: int = 200
+    log_steps: int | None = None
+    tensorboard: bool = False
+    trainer: dict[str, Any] = field(default_factory=dict)
     comment: str = field(default="", repr=False)
 
     @classmethod
@@ -91,19 +142,120 @@ class Recipe:
         return recipe
 
     def validate(self, path: Path) -> None:
-        """Refuse values that would fail only after minutes of training."""
-        if not self.sources or not all(
-            isinstance(name, str) and isinstance(cap, int) and cap > 0 for name, cap in self.sources.items()
-        ):
-            raise InputError(f"recipe {path}: sources must map file names to positive numbers of pairs")
-        for name in ("steps", "batch_size", "rank", "query_length", "document_length", "save_steps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"recipe {path}: {name} must be a whole number of at least 1, not {value!r}")
-        if self.similarity not in ("sum", "mean"):
-            raise InputError(f"recipe {path}: similarity must be 'sum' or 'mean', not {self.similarity!r}")
-        if self.missing_negative not in ("drop", "random"):
-            raise InputError(f"recipe {path}: missing_negative must be 'drop' or 'random'")
+        """Refuse values that would fail only after minutes of training.
+
+        Raises:
+            InputError: names the recipe, the entry and what to write instead.
+        """
+        where = f"recipe {path}"
+        if not isinstance(self.sources, Mapping) or not self.sources:
+            raise InputError(f"{where}: sources must map at least one file name to a number of pairs")
+        try:
+            for name, value in self.sources.items():
+                Source.parse(str(name), value)
+        except MetaEmbedError as error:
+            raise InputError(f"{where}: {error}") from error
+        for name in ("name", "backbone", "model_type", "attention"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise InputError(f"{where}: {name} must be a text, not {getattr(self, name)!r}")
+        for name in _COUNTS:
+            _check_count(where, name, getattr(self, name), least=1)
+        for name in _OPTIONAL_COUNTS:
+            if getattr(self, name) is not None:
+                _check_count(where, name, getattr(self, name), least=1)
+        for name in ("warmup_steps", "seed"):
+            _check_count(where, name, getattr(self, name), least=0)
+        for name, (least, most) in _NUMBERS.items():
+            _check_number(where, name, getattr(self, name), least, most)
+        for name in ("learning_rate", "temperature"):
+            if getattr(self, name) == 0:
+                raise InputError(f"{where}: {name} must be above 0")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                known = " or ".join(repr(choice) for choice in choices)
+                raise InputError(f"{where}: {name} must be {known}, not {getattr(self, name)!r}")
+        for name in ("bf16", "gather", "gradient_checkpointing", "tensorboard"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
+        if self.teacher_weight and self.mini_batch_size is not None:
+            raise InputError(f"{where}: teacher_weight needs a whole batch at once; leave out mini_batch_size")
+        self._validate_groups(where)
+        if not isinstance(self.trainer, Mapping):
+            raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")
+        unknown = sorted(set(self.trainer) - TRAINER_KEYS, key=str)
+        if unknown:
+            raise InputError(
+                f"{where}: trainer does not hand on {unknown}; it knows {sorted(TRAINER_KEYS)}, and steps, batches, "
+                "rates and precision are entries of the recipe itself"
+            )
+
+    def _validate_groups(self, where: str) -> None:
+        groups = self.groups
+        if not isinstance(groups, (list, tuple)) or not groups:
+            raise InputError(f"{where}: groups must be a list of pairs such as [[1, 1], [16, 64]], not {groups!r}")
+        for pair in groups:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise InputError(f"{where}: a group is a pair of Meta Tokens such as [4, 8], not {pair!r}")
+            for side, count, most in zip(
+                ("query", "document"), pair, (self.query_tokens, self.document_tokens), strict=True
+            ):
+                _check_count(where, f"the {side} side of group {list(pair)}", count, least=1)
+                if count > most:
+                    raise InputError(
+                        f"{where}: group {list(pair)} exceeds {side}_tokens = {most}; raise it or narrow it"
+                    )
+        for narrow, wide in pairwise(groups):
+            if tuple(narrow) == tuple(wide) or narrow[0] > wide[0] or narrow[1] > wide[1]:
+                raise InputError(f"{where}: groups must be nested, narrowest first; {narrow} is not inside {wide}")
+        if self.weights is not None:
+            if not isinstance(self.weights, (list, tuple)) or len(self.weights) != len(groups):
+                raise InputError(f"{where}: weights must be {len(groups)} numbers, one a group, not {self.weights!r}")
+            for weight in self.weights:
+                _check_number(where, "weights", weight, 0.0, float("inf"))
+            if not sum(self.weights) > 0:
+                raise InputError(f"{where}: one of the weights must be above 0")
+
+
+_COUNTS = (
+    "query_tokens",
+    "document_tokens",
+    "window",
+    "visual_tokens",
+    "rank",
+    "alpha",
+    "steps",
+    "batch_size",
+    "accumulation",
+    "query_length",
+    "document_length",
+    "save_steps",
+)
+_OPTIONAL_COUNTS = ("dim", "mini_batch_size", "sub_batch", "log_steps")
+_NUMBERS = {
+    "learning_rate": (0.0, 1.0),
+    "temperature": (0.0, float("inf")),
+    "teacher_weight": (0.0, float("inf")),
+    "lora_dropout": (0.0, 0.99),
+    "backbone_dropout": (0.0, 0.99),
+}
+_CHOICES = {
+    "similarity": ("sum", "mean"),
+    "missing_negative": ("drop", "random"),
+    "scheduler": ("cosine", "linear", "constant"),
+    "dtype": (None, "float32", "bfloat16", "float16"),
+}
+
+
+def _check_count(where: str, name: str, value: Any, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{where}: {name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _check_number(where: str, name: str, value: Any, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        # YAML 1.1 reads 1e-4 as a text; 0.0001 and 1.0e-4 are numbers.
+        hint = " (write 1.0e-4, not 1e-4)" if isinstance(value, str) else ""
+        raise InputError(f"{where}: {name} must be a number from {least} to {most}, not {value!r}{hint}")
 
 
 def find_recipe(name: str) -> Path:
@@ -116,7 +268,7 @@ def find_recipe(name: str) -> Path:
     if path.is_file():
         return path
     packaged = Path(__file__).parent / "recipes"
-    if name.isidentifier() and (packaged / f"{name}.yaml").is_file():
+    if name.replace("-", "_").isidentifier() and (packaged / f"{name}.yaml").is_file():
         return packaged / f"{name}.yaml"
     names = ", ".join(sorted(file.stem for file in packaged.glob("*.yaml")))
     raise InputError(f"no recipe {name!r}: give a YAML file or one of: {names}")

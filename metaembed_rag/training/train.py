@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from dataclasses import asdict, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
-from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
-from sentence_transformers.multi_vector_encoder.trainer import MultiVectorEncoderTrainer
+from sentence_transformers.multi_vector_encoder.data_collator import MultiVectorEncoderDataCollator
 from sentence_transformers.multi_vector_encoder.training_args import MultiVectorEncoderTrainingArguments
 from torch import nn
-from transformers import AutoModel, TrainerCallback
+from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
-from metaembed_rag.embedding.build import add_adapter, build_encoder, save_adapter, trainable_parameters
+from metaembed_rag.embedding.build import add_adapter, build_encoder, parts, save_adapter, trainable_parameters
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.errors import ModelError
-from metaembed_rag.training.data import read_sources
-from metaembed_rag.training.loss import MMRLoss
+from metaembed_rag.embedding.families import family_of
+from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
+from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
+from metaembed_rag.training.batches import SourceBatchSampler
+from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources
+from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
+from metaembed_rag.training.monitor import LOG_FILE, Monitor
 from metaembed_rag.training.recipe import Recipe
+from metaembed_rag.training.samples import SampleReader
 from metaembed_rag.training.teacher import TokenTeacher
+from metaembed_rag.training.trainer import CHECKPOINT_FILE, MetaTrainer, load_trainable, newest_checkpoint
+
+__all__ = ["CHECKPOINT_FILE", "LOG_FILE", "train"]
 
 logger = logging.getLogger(__name__)
 
-LOG_FILE = "metrics.jsonl"
-CHECKPOINT_FILE = "trainable.safetensors"
+#: What a run was started with, beside its checkpoints.
+RUN_FILE = "run.json"
+#: Entries of a recipe that do not change what is learned, so a run may resume with others.
+FREE = frozenset({"comment", "save_steps", "log_steps", "tensorboard", "trainer"})
 
 
 def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> Path:
     """Run a recipe and write the model folder.
+
+    Started by ``torchrun`` or ``accelerate launch`` in several processes, they train one model together.
 
     Args:
         recipe: what to do.
@@ -46,24 +58,54 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         the model folder, for ``MetaEmbed.from_pretrained``.
 
     Raises:
-        InputError: the data is missing or malformed.
-        ModelError: the backbone cannot be loaded, or the checkpoint is damaged or of another recipe.
+        InputError: the recipe or the data is wrong, or the checkpoints in ``output`` are of another run.
+        ModelError: the backbone cannot be loaded, or the checkpoint is damaged.
+        MissingDependencyError: TensorBoard is asked for and not installed.
+        TrainingError: the loss is not finite, or a process holds other data than the others.
     """
+    recipe.validate(Path(recipe.name))
+    _check_tensorboard(recipe)
+    triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
+    images = family_of(recipe.model_type).vision is not None
+    for name, rows in triplets.items():
+        if has_images(rows) and not images:
+            raise InputError(
+                f"source {name!r} has images, which a {recipe.model_type!r} backbone does not read; take a vision "
+                "backbone, or replace them by their text"
+            )
     output.mkdir(parents=True, exist_ok=True)
+    arguments = _arguments(recipe, output)
+    sampler = _sampler(recipe, triplets, arguments.world_size)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
-    triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
-    trainer = _Trainer(
+    monitor = Monitor(output / LOG_FILE, encoder)
+    trainer = MetaTrainer(
         model=encoder,
-        args=_arguments(recipe, output),
-        train_dataset={name: Dataset.from_list(rows) for name, rows in triplets.items()},
+        args=arguments,
+        train_dataset={name: Dataset.from_list(_uniform(rows)) for name, rows in triplets.items()},
         loss=_loss(recipe, encoder),
-        callbacks=[_JsonLog(output / LOG_FILE)],
+        data_collator=MultiVectorEncoderDataCollator(
+            preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
+        ),
+        sampler=sampler,
+        monitor=monitor,
     )
-    checkpoint = resume and any(output.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=checkpoint or None)
+    run = _run(recipe, triplets, arguments.world_size)
+    _check_equal(run)
+    checkpoint = newest_checkpoint(output) if resume else None
+    if checkpoint is not None:
+        _check_run(output / RUN_FILE, run)
+    if trainer.is_world_process_zero():
+        (output / RUN_FILE).write_text(json.dumps(run, indent=2, default=str) + "\n", encoding="utf-8")
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     folder = output / "model"
-    save_adapter(encoder, config, folder)
+    if trainer.is_world_process_zero():
+        if trainer.is_fsdp_enabled:
+            # The trained encoder is in shards; its last checkpoint is whole.
+            encoder = trainable_encoder(recipe, config)
+            load_trainable(encoder, output / f"checkpoint-{trainer.state.global_step}")
+        save_adapter(encoder, config, folder)
+    trainer.accelerator.wait_for_everyone()
     return folder
 
 
@@ -77,78 +119,163 @@ def model_config(recipe: Recipe) -> ModelConfig:
         document_tokens=recipe.document_tokens,
         dim=recipe.dim,
         window=recipe.window,
+        similarity=recipe.similarity,
+        visual_tokens=recipe.visual_tokens,
+        groups=tuple((query, document) for query, document in recipe.groups),
     )
 
 
 def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder:
     """The encoder with adapter, Meta Token rows and projection to be trained."""
     torch.manual_seed(recipe.seed)
-    encoder = build_encoder(config, attention=recipe.attention)
+    encoder = build_encoder(config, attention=recipe.attention, dtype=recipe.dtype)
     add_adapter(encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed)
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Dropout) and "lora" not in name:
             module.p = recipe.backbone_dropout
+    transformer, _ = parts(encoder)
+    if isinstance(transformer, MetaTokenVisionTransformer):
+        # A batch of texts only must run the vision encoder too, or the other processes wait for it for ever.
+        transformer.placeholder_images = True
     count = sum(parameter.numel() for parameter in trainable_parameters(encoder).values())
     logger.info("%d trainable parameters", count)
     return encoder
 
 
+def objective_of(recipe: Recipe) -> Objective:
+    """The loss that a recipe asks for."""
+    return Objective(
+        groups=parse_groups(recipe.groups),
+        weights=None if recipe.weights is None else tuple(recipe.weights),
+        temperature=recipe.temperature,
+        similarity=recipe.similarity,
+    )
+
+
 def _loss(recipe: Recipe, encoder: MultiVectorEncoder) -> MMRLoss:
+    objective = objective_of(recipe)
     teacher = None
     if recipe.teacher_weight > 0:
         backbone = AutoModel.from_pretrained(
             resolve_backbone(recipe.backbone), attn_implementation=recipe.attention
         ).to(encoder.device)
-        teacher = TokenTeacher(backbone, weight=recipe.teacher_weight, similarity=recipe.similarity)
-    return MMRLoss(encoder, distillation=teacher, temperature=recipe.temperature, similarity=recipe.similarity)
+        teacher = TokenTeacher(
+            backbone, weight=recipe.teacher_weight, groups=objective.groups, similarity=recipe.similarity
+        )
+    return MMRLoss(
+        encoder,
+        objective=objective,
+        mini_batch_size=recipe.mini_batch_size,
+        gather=recipe.gather,
+        distillation=teacher,
+    )
+
+
+def _sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> SourceBatchSampler:
+    sources = {name: Source.parse(name, value) for name, value in recipe.sources.items()}
+    return SourceBatchSampler(
+        triplets,
+        {name: source.weight or float(len(triplets[name])) for name, source in sources.items()},
+        batch_size=recipe.batch_size,
+        processes=processes,
+        batches=recipe.steps * recipe.accumulation,
+        sub_batch=recipe.sub_batch,
+        seed=recipe.seed,
+    )
 
 
 def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArguments:
+    options: dict[str, Any] = {
+        "save_total_limit": 2,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+        **recipe.trainer,
+    }
+    if recipe.gradient_checkpointing:
+        # transformers 5.2x renames it. Reentrant checkpointing fails with several forward passes a step under DDP.
+        known = {item.name for item in fields(MultiVectorEncoderTrainingArguments)}
+        name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+        options |= {name: True, f"{name}_kwargs": {"use_reentrant": False}}
     return MultiVectorEncoderTrainingArguments(
         output_dir=str(output),
         max_steps=recipe.steps,
         per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type="constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
         bf16=recipe.bf16 and _computes_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         max_length={"query": recipe.query_length, "document": recipe.document_length},
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
-        multi_dataset_batch_sampler=MultiDatasetBatchSamplers.PROPORTIONAL,
-        logging_steps=min(10, recipe.save_steps),
+        logging_steps=recipe.log_steps or min(10, recipe.save_steps),
+        # A loss that is not finite is an error here, not something to leave out of the mean.
+        logging_nan_inf_filter=False,
         save_steps=recipe.save_steps,
-        save_total_limit=2,
         seed=recipe.seed,
-        report_to="none",
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
+        report_to=["tensorboard"] if recipe.tensorboard else "none",
+        # Every parameter takes part in every step, on every process: placeholders see to it.
+        ddp_find_unused_parameters=False,
+        **options,
     )
 
 
-class _Trainer(MultiVectorEncoderTrainer):
-    """Checkpoints of what training moves: a few MB in full precision, beside the optimizer's own state."""
+def _uniform(rows: list[Triplet]) -> list[dict[str, Any]]:
+    """Arrow columns have one type: texts where a source has no image, else text and image of every sample."""
+    if not has_images(rows):
+        return [dict(row) for row in rows]
+    return [
+        {name: {"text": sample, "image": None} if isinstance(sample, str) else sample for name, sample in row.items()}
+        for row in rows
+    ]
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.detach().contiguous() for name, value in trainable_parameters(self.model).items()}
-        save_file(weights, folder / CHECKPOINT_FILE)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        path = Path(resume_from_checkpoint) / CHECKPOINT_FILE
-        parameters = trainable_parameters(self.model)
-        try:
-            weights = load_file(path)
-            if weights.keys() != parameters.keys():
-                raise KeyError("other parameters than this recipe trains")
-            with torch.no_grad():
-                for name, value in parameters.items():
-                    value.copy_(weights[name])
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"{path} cannot be resumed from ({error}); train into an empty folder, or with --fresh"
-            ) from error
+def _run(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> dict[str, Any]:
+    """What a checkpoint depends on."""
+    digest = hashlib.sha256()
+    for name, rows in triplets.items():
+        digest.update(json.dumps([name, [[identity(sample)[0] for sample in row.values()] for row in rows]]).encode())
+    content = {key: value for key, value in asdict(recipe).items() if key not in FREE}
+    found: dict[str, Any] = json.loads(
+        json.dumps({"recipe": content, "data": digest.hexdigest(), "processes": processes}, default=str)
+    )
+    return found
+
+
+def _check_equal(run: dict[str, Any]) -> None:
+    """Every process must have drawn the same pairs, or their batches would overlap."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        everywhere: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(everywhere, run["data"])
+        if len(set(everywhere)) > 1:
+            raise TrainingError("the processes read different data; give all of them the same files under --data")
+
+
+def _check_run(path: Path, run: dict[str, Any]) -> None:
+    """Refuse to resume a run with another recipe or other data.
+
+    Raises:
+        InputError: names what differs.
+    """
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        old = {**before["recipe"], "data": before["data"], "processes": before["processes"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("%s is missing or damaged: resuming without knowing what the run was started with", path)
+        return
+    new = {**run["recipe"], "data": run["data"], "processes": run["processes"]}
+    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    if changed:
+        raise InputError(
+            f"{path.parent} holds checkpoints of a run that differs in {', '.join(changed)}; restore them, train "
+            "into an empty folder, or with --fresh"
+        )
+
+
+def _check_tensorboard(recipe: Recipe) -> None:
+    if recipe.tensorboard and find_spec("tensorboard") is None:
+        raise MissingDependencyError(
+            "the recipe asks for TensorBoard: pip install 'metaembed-rag[tensorboard]', or set tensorboard: false"
+        )
 
 
 def _computes_bfloat16() -> bool:
@@ -160,15 +287,3 @@ def _computes_bfloat16() -> bool:
     if not computes:
         logger.warning("this processor (%s) has no bfloat16: training in float32", capability)
     return computes
-
-
-class _JsonLog(TrainerCallback):
-    """One JSON object a logged step."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if state.is_world_process_zero and logs:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")

@@ -14,7 +14,7 @@ _METHODS = {
     "kills": (
         "Killed at random moments",
         """
-A writer process works through a table of operations ([operations.py](../tests/reliability/kills/operations.py)):
+A writer process works through a table of operations (`tests/reliability/kills/operations.py`):
 add, replace, write several documents, delete by source, delete pages by id, resize, calibrate, settle, close and
 open. It announces each before it begins and acknowledges it afterwards, and is ended by SIGKILL at a random moment:
 while it works, while it opens the index or makes a new one, or while it mends what the last kill left. Then another
@@ -33,7 +33,7 @@ process opens the index and proves that
 Hypothesis calls the methods of an index in any order (texts and pages added, replaced and refused, deleted by id
 and by source, searches with filters at every budget, `get`, settling, closing and opening) and compares every
 answer, every score and the counts after every step with a dictionary
-([dictionary.py](../tests/reliability/dictionary.py)) that knows nothing of the index. The vectors are the shipped
+(`tests/reliability/dictionary.py`) that knows nothing of the index. The vectors are the shipped
 model's.
 """,
     ),
@@ -64,7 +64,7 @@ of a straight line through the measurements; a hundred searches may leave 1 MB b
     "fuzz": (
         "Hostile input",
         """
-Inputs are drawn from a seeded generator ([hostile.py](../tests/reliability/fuzz/hostile.py)), so that each is told
+Inputs are drawn from a seeded generator (`tests/reliability/fuzz/hostile.py`), so that each is told
 by its target, seed and number, and sent through in worker processes that are watched. An input may be taken or
 refused by one of this project's errors. It is a finding if anything else is raised, if the process dies or asks for
 more memory than its target may have, if the input takes longer than it may, or if what was taken comes out wrong:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import InputError
-from metaembed_rag.training.loss import mmr_loss, mmr_scores
+from metaembed_rag.training.data import read_pairs
+from metaembed_rag.training.loss import MMRLoss, Objective, mmr_loss, mmr_scores, parse_groups
+from metaembed_rag.training.monitor import meta_token_gradients
+from metaembed_rag.training.train import model_config, trainable_encoder
+
+from . import worker
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -75,3 +81,108 @@ def test_wrong_sizes_are_refused():
         mmr_loss(unit(2, 8, 4), unit(2, 64, 4))
     with pytest.raises(InputError, match="as many weights"):
         mmr_loss(unit(2, 16, 4), unit(2, 64, 4), weights=[1.0])
+
+
+def test_random_embeddings_give_log_n():
+    # In 4,096 dimensions random unit vectors are orthogonal to 1/64; at temperature 1 all logits are about equal.
+    queries, documents = unit(16, 16, 4096, seed=3), unit(32, 64, 4096, seed=4)
+    assert mmr_loss(queries, documents, temperature=1.0).item() == pytest.approx(math.log(32), abs=0.02)
+
+
+def test_wrong_objectives_are_refused():
+    for options, told in (
+        ({"groups": ()}, "at least one group"),
+        ({"groups": (Budget(4, 8), Budget(2, 16))}, "nested"),
+        ({"groups": (Budget(4, 8), Budget(4, 8))}, "nested"),
+        ({"weights": (1.0,)}, "as many weights"),
+        ({"weights": (1.0, 1.0, 1.0, 1.0, -1.0)}, "0 or more"),
+        ({"weights": (0.0,) * 5}, "above 0"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"similarity": "max"}, "similarity"),
+    ):
+        with pytest.raises(InputError, match=told):
+            Objective(**options)
+    for groups in ("full", {"a": 1}, 3, [[1, 1, 1]], ["1,1"]):
+        with pytest.raises(InputError, match="pair"):
+            parse_groups(groups)
+
+
+@pytest.fixture(scope="module")
+def encoder(miniature):
+    # 16 and 64 Meta Tokens, as in the paper: the ladder's own groups.
+    recipe = miniature.with_options(
+        query_tokens=16, document_tokens=64, groups=tuple((r.query, r.document) for r in LADDER)
+    )
+    return trainable_encoder(recipe.recipe, model_config(recipe.recipe))
+
+
+def batch(encoder, miniature, count=6):
+    rows = read_pairs(miniature.test)[:count]
+    return [
+        encoder.preprocess([row[name] for row in rows], task="query" if name == "query" else "document")
+        for name in ("query", "positive", "negative")
+    ]
+
+
+def gradients(encoder, columns, **options):
+    encoder.zero_grad()
+    value = MMRLoss(encoder, **options)([dict(column) for column in columns])
+    value.backward()
+    return value.item(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("size", [1, 4, 6])
+def test_gradcache_equals_the_plain_loss(encoder, miniature, size):
+    columns = batch(encoder, miniature)
+    value, plain = gradients(encoder, columns)
+    cached_value, cached = gradients(encoder, columns, mini_batch_size=size)
+    assert cached_value == pytest.approx(value, abs=1e-5)
+    assert cached.keys() == plain.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(cached[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_gradcache_reads_the_same_in_evaluation_and_refuses_distillation(encoder, miniature):
+    columns = batch(encoder, miniature)
+    with torch.no_grad():
+        values = [MMRLoss(encoder, mini_batch_size=size)([dict(c) for c in columns]).item() for size in (None, 2)]
+    assert values[0] == pytest.approx(values[1], abs=1e-5)
+    with pytest.raises(InputError, match="mini_batch_size"):
+        MMRLoss(encoder, mini_batch_size=2, distillation=torch.nn.Identity())
+
+
+def test_every_meta_token_in_a_group_gets_gradient_and_no_other(encoder, miniature):
+    columns = batch(encoder, miniature, 16)
+    gradients(encoder, columns)
+    queries, documents = meta_token_gradients(encoder)
+    assert min(queries) > 0
+    assert min(documents) > 0
+    gradients(encoder, columns, objective=Objective(groups=(Budget(1, 1), Budget(2, 4))))
+    queries, documents = meta_token_gradients(encoder)
+    assert min(queries[:2]) > 0
+    assert min(documents[:4]) > 0
+    assert max(queries[2:]) == max(documents[4:]) == 0
+
+
+def test_a_reading_says_how_the_batch_went(encoder, miniature):
+    criterion = MMRLoss(encoder)
+    loss = criterion(batch(encoder, miniature))
+    assert criterion.reading.losses.shape == criterion.reading.accuracies.shape == (5,)
+    assert criterion.reading.losses.mean().item() == pytest.approx(loss.item(), abs=1e-4)
+    assert not criterion.reading.queries.requires_grad
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(processes, tmp_path):
+    processes(Path(__file__).with_name("worker.py"), "loss", tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    model = worker.Toy()
+    value = MMRLoss(model, objective=Objective(groups=worker.GROUPS, temperature=0.5))(worker.columns(0, 8))
+    value.backward()
+    for name in ("plain", "cached"):
+        # Each process averages over its own queries; their mean is the loss of the whole batch, whatever their number.
+        assert ((first[name][0] + second[name][0]) / 2).item() == pytest.approx(value.item(), abs=1e-9)
+        torch.testing.assert_close(first[name][1], second[name][1], atol=1e-12, rtol=0)
+        torch.testing.assert_close(first[name][1], model.layer.weight.grad, atol=1e-9, rtol=0)
+    # 2 processes x 4 pairs x 2 documents.
+    assert first["equal"].item() == pytest.approx(math.log(16))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from metaembed_rag.embedding.families import FAMILIES
 from metaembed_rag.errors import InputError
 from metaembed_rag.training.recipe import Recipe, find_recipe
 
@@ -40,11 +41,26 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "stepz: 3\n", "unknown entries"),
         ("name: x\n", "sources"),
         ("name: x\nsources: {}\n", "sources must map"),
-        ("name: x\nsources: {pairs: -1}\n", "sources must map"),
+        ("name: x\nsources: {pairs: -1}\n", "cap must be"),
         (MINIMAL + "steps: 0\n", "steps must be"),
         (MINIMAL + "batch_size: many\n", "batch_size must be"),
         (MINIMAL + "similarity: max\n", "similarity must be"),
         (MINIMAL + "missing_negative: ignore\n", "missing_negative must be"),
+        (MINIMAL + "learning_rate: 1e-4\n", r"learning_rate must be a number.*write 1\.0e-4"),
+        (MINIMAL + "learning_rate: 0\n", "learning_rate must be above 0"),
+        (MINIMAL + "temperature: .nan\n", "temperature must be"),
+        (MINIMAL + "groups: full\n", "groups must be a list"),
+        (MINIMAL + "groups: [[1, 1, 1]]\n", "a group is a pair"),
+        (MINIMAL + "groups: [[1, 128]]\n", "exceeds document_tokens = 64"),
+        (MINIMAL + "groups: [[4, 8], [2, 16]]\n", "nested"),
+        (MINIMAL + "weights: [1, 1]\n", "weights must be 5 numbers"),
+        (MINIMAL + "weights: [0, 0, 0, 0, 0]\n", "one of the weights"),
+        (MINIMAL + "bf16: maybe\n", "bf16 must be true or false"),
+        (MINIMAL + "backbone: 7\n", "backbone must be a text"),
+        (MINIMAL + "dtype: int8\n", "dtype must be"),
+        (MINIMAL + "trainer: {max_steps: 3}\n", r"trainer does not hand on \['max_steps'\]"),
+        (MINIMAL + "trainer: fast\n", "trainer must be a mapping"),
+        (MINIMAL + "mini_batch_size: 4\nteacher_weight: 1.0\n", "teacher_weight needs a whole batch"),
     ],
 )
 def test_mistakes_are_named(load, text, told):
@@ -57,3 +73,20 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
         find_recipe("maxi")
     with pytest.raises(InputError, match="recipe"):
         Recipe.load(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("name", ["mini", "paper-7b", "qwen-3b"])
+def test_packaged_recipes_are_read_and_say_what_they_claim(name):
+    recipe = Recipe.load(find_recipe(name))
+    assert recipe.name == name
+    assert [tuple(pair) for pair in recipe.groups] == [(1, 1), (2, 4), (4, 8), (8, 16), (16, 64)]
+    assert recipe.weights is None
+    assert (recipe.temperature, recipe.rank, recipe.alpha) == (0.03, 32, 32)
+    assert recipe.model_type in FAMILIES
+
+
+def test_the_paper_s_recipe_draws_its_batches_from_sources_of_32():
+    recipe = Recipe.load(find_recipe("paper-7b"))
+    assert (recipe.steps, recipe.learning_rate, recipe.warmup_steps, recipe.lora_dropout) == (4000, 1e-4, 500, 0.1)
+    assert (recipe.batch_size * 8) % recipe.sub_batch == 0
+    assert recipe.dim is None

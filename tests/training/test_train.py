@@ -1,95 +1,230 @@
-"""A short training of the real backbone: it learns, resumes from a checkpoint, and its result loads."""
+"""Whole trainings of miniatures: they learn, their model loads, and they resume after a kill."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from metaembed_rag import MetaEmbed
-from metaembed_rag.errors import InputError, ModelError
+from metaembed_rag.errors import InputError, MissingDependencyError, ModelError, TrainingError
 from metaembed_rag.training import train as module
-from metaembed_rag.training.recipe import Recipe
+from metaembed_rag.training.data import read_pairs
 from metaembed_rag.training.train import CHECKPOINT_FILE, LOG_FILE, train
+from metaembed_rag.training.trainer import newest_checkpoint
 
-TOPICS = ["ferries", "coffee", "solar power", "hiking", "libraries", "tax law", "beetles", "opera"]
-RECIPE = {
-    "name": "tiny",
-    "sources": {"pairs": 100},
-    "rank": 4,
-    "alpha": 4,
-    "steps": 8,
-    "batch_size": 4,
-    "learning_rate": 2e-3,
-    "warmup_steps": 2,
-    "query_length": 12,
-    "document_length": 16,
-    "bf16": False,
-    "seed": 3,
-    "save_steps": 4,
-}
+from .conftest import ROOT, SMALL, write_llava
 
 
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rows = [
-        {"query": f"what is known about {topic}?", "positive": f"{topic}: note {n}", "negative": f"{other}: note {n}"}
-        for n in range(4)
-        for topic, other in zip(TOPICS, TOPICS[1:] + TOPICS[:1], strict=True)
-    ]
-    (folder / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return folder
+def rows(folder):
+    return [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
 
 
 def losses(folder):
-    rows = [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
-    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+    return {row["step"]: row["loss"] for row in rows(folder) if "loss" in row}
 
 
-@pytest.mark.slow
-def test_a_run_learns_and_its_model_loads(data, tmp_path):
-    folder = train(Recipe(**RECIPE), data, tmp_path / "run")
-    model = MetaEmbed.from_pretrained(folder)
-    assert (model.config.name, model.query_tokens, model.document_tokens, model.dim) == ("tiny", 16, 64, 128)
-    rows = model.encode_queries(["ferries"], budget=4)
-    np.testing.assert_allclose(rows, model.encode_queries(["ferries"])[:, :4], atol=1e-5)
-    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
-    first, *_, last = losses(tmp_path / "run").values()
-    assert last < first
+@pytest.fixture(scope="session")
+def whole(miniature, tmp_path_factory):
+    """A finished run, to compare others with."""
+    output = tmp_path_factory.mktemp("whole")
+    train(miniature.recipe, miniature.data, output)
+    return output
 
 
-@pytest.mark.slow
-def test_distillation_adds_to_the_loss(data, tmp_path):
-    short = {**RECIPE, "steps": 1, "save_steps": 1}
-    for weight in (0.0, 1.0):
-        train(Recipe(**short, teacher_weight=weight), data, tmp_path / f"{weight}")
-    assert losses(tmp_path / "1.0")[1] > losses(tmp_path / "0.0")[1]
+def test_a_run_writes_a_model_that_loads(whole):
+    model = MetaEmbed.from_pretrained(whole / "model")
+    assert (model.config.name, model.query_tokens, model.document_tokens, model.dim) == ("miniature", 4, 8, 16)
+    assert (model.config.similarity, [list(pair) for pair in model.config.groups]) == ("mean", [[1, 1], [4, 8]])
+    rows = model.encode_queries(["baba beda"], budget=(2, 4))
+    np.testing.assert_allclose(rows, model.encode_queries(["baba beda"])[:, :2], atol=1e-5)
+    assert {path.suffix for path in (whole / "model").iterdir()} == {".json", ".safetensors"}
 
 
-@pytest.mark.slow
-def test_a_run_resumes_from_its_checkpoint(data, tmp_path):
-    recipe = Recipe(**RECIPE)
-    whole = train(recipe, data, tmp_path / "whole")
-    shutil.copytree(tmp_path / "whole", tmp_path / "parted")
-    (tmp_path / "parted" / LOG_FILE).unlink()
-    (tmp_path / "parted" / "checkpoint-8").rename(tmp_path / "gone")
-    resumed = train(recipe, data, tmp_path / "parted")
-    assert losses(tmp_path / "parted") == pytest.approx({8: losses(tmp_path / "whole")[8]}, abs=1e-4)
-    first, second = (MetaEmbed.from_pretrained(folder).encode_queries(TOPICS) for folder in (whole, resumed))
-    np.testing.assert_allclose(first, second, atol=2e-3)
-    (tmp_path / "parted" / "checkpoint-8" / CHECKPOINT_FILE).write_bytes(b"cut")
+def test_every_step_is_logged_with_its_diagnostics(whole):
+    logged = [row for row in rows(whole) if "loss" in row]
+    assert [row["step"] for row in logged] == list(range(1, 9))
+    for row in logged:
+        assert row["loss"] == pytest.approx((row["loss(1,1)"] + row["loss(4,8)"]) / 2, abs=2e-3)
+        assert row["gap"] == pytest.approx(row["accuracy(4,8)"] - row["accuracy(1,1)"], abs=1e-3)
+        assert (len(row["gradients"]["query"]), len(row["gradients"]["document"])) == (4, 8)
+        assert 1 <= row["effective_rank_document"] <= 8
+        assert -1 <= row["redundancy_query"] <= 1
+
+
+def test_distillation_adds_to_the_loss(miniature, whole, tmp_path):
+    short = replace(miniature.recipe, steps=1, save_steps=1)
+    train(replace(short, teacher_weight=1.0), miniature.data, tmp_path)
+    assert losses(tmp_path)[1] > losses(whole)[1]
+
+
+def test_gradcache_checkpointing_and_accumulation_take_the_same_steps(miniature, whole, tmp_path):
+    # Two steps without a warm-up's zero rate would differ; the first step's loss is before any update.
+    options = {"steps": 2, "save_steps": 2, "mini_batch_size": 3, "gradient_checkpointing": True}
+    train(replace(miniature.recipe, **options), miniature.data, tmp_path / "cached")
+    assert losses(tmp_path / "cached")[1] == pytest.approx(losses(whole)[1], abs=1e-4)
+    assert losses(tmp_path / "cached")[2] == pytest.approx(losses(whole)[2], abs=1e-3)
+    train(replace(miniature.recipe, steps=2, save_steps=2, accumulation=2), miniature.data, tmp_path / "twice")
+    assert losses(tmp_path / "twice").keys() == {1, 2}
+
+
+def test_a_run_resumes_from_its_newest_whole_checkpoint(miniature, whole, tmp_path):
+    output = tmp_path / "parted"
+    shutil.copytree(whole, output)
+    # A kill while the last checkpoint was written: its state, the last file, is missing.
+    (output / "checkpoint-8" / "trainer_state.json").unlink()
+    assert newest_checkpoint(output) == output / "checkpoint-4"
+    resumed = train(miniature.recipe, miniature.data, output)
+    assert losses(output) == pytest.approx(losses(whole), abs=1e-5)
+    first, second = (
+        MetaEmbed.from_pretrained(folder).encode_queries(["baba"]) for folder in (whole / "model", resumed)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_what_cannot_be_resumed_is_told(miniature, whole, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    for changed in (replace(miniature.recipe, learning_rate=0.5), replace(miniature.recipe, seed=9)):
+        with pytest.raises(InputError, match=r"differs in (data, |)(learning_rate|seed)"):
+            train(changed, miniature.data, output)
+    (output / "checkpoint-8" / CHECKPOINT_FILE).write_bytes(b"cut")
     with pytest.raises(ModelError, match="cannot be resumed from"):
-        train(recipe, data, tmp_path / "parted")
+        train(miniature.recipe, miniature.data, output)
 
 
-def test_missing_data_is_told_before_anything_is_trained(tmp_path):
-    with pytest.raises(InputError, match=r"pairs\.jsonl is missing"):
-        train(Recipe(**RECIPE), tmp_path, tmp_path / "run")
+@pytest.mark.slow
+def test_a_killed_run_goes_on_mid_epoch_with_the_same_loss_curve(miniature, tmp_path):
+    recipe = replace(miniature.recipe, steps=40, save_steps=6)
+    train(recipe, miniature.data, tmp_path / "whole")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    output = tmp_path / "killed"
+    command = [sys.executable, "-m", "metaembed_rag.cli", "train", str(path)]
+    command += ["--data", str(miniature.data), "--output", str(output)]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 180
+    while newest_checkpoint(output) is None or max(losses(output), default=0) < 8:
+        assert running.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert max(losses(output)) < 40
+    train(recipe, miniature.data, output)
+    assert losses(output) == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+    assert [row["step"] for row in rows(output) if "loss" in row] == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(miniature, whole, processes, tmp_path):
+    # Twice the processes with half the batch: the same global batches, so the same losses.
+    recipe = replace(miniature.recipe, batch_size=2)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    processes("-m", "metaembed_rag.cli", "train", path, "--data", miniature.data, "--output", tmp_path / "run")
+    assert losses(tmp_path / "run") == pytest.approx(losses(whole), abs=2e-3)
+    found = MetaEmbed.from_pretrained(tmp_path / "run" / "model").encode_queries(["baba beda"])
+    np.testing.assert_allclose(
+        found, MetaEmbed.from_pretrained(whole / "model").encode_queries(["baba beda"]), atol=0.02
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
+    # Scores divided by next to nothing leave float32.
+    with pytest.raises(TrainingError, match=r"at step 1\. Try.*learning_rate.*temperature"):
+        train(replace(miniature.recipe, temperature=1e-39), miniature.data, tmp_path)
+    assert newest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"sources": {"absent": 9}}, InputError, r"absent\.jsonl is missing"),
+        ({"backbone": "no/such-backbone"}, ModelError, r"no/such-backbone"),
+        ({"model_type": "gpt"}, ModelError, "supported: bert"),
+        ({"query_tokens": 90, "document_tokens": 90}, ModelError, "reserves too few"),
+        ({"batch_size": 201}, InputError, "too few distinct pairs"),
+        ({"sub_batch": 3}, InputError, "must divide"),
+        ({"steps": 0}, InputError, "steps must be"),
+    ],
+    ids=lambda value: str(value)[:24] if isinstance(value, dict) else "",
+)
+def test_mistakes_are_told_before_anything_is_trained(miniature, tmp_path, changes, error, told):
+    with pytest.raises(error, match=told):
+        train(replace(miniature.recipe, **changes), miniature.data, tmp_path / "run")
+    assert newest_checkpoint(tmp_path / "run") is None
+
+
+def test_a_text_backbone_refuses_images(miniature, tmp_path, pictures):
+    recipe = replace(miniature.recipe, sources={"pictures": 9})
+    with pytest.raises(InputError, match=r"'pictures' has images.*vision backbone"):
+        train(recipe, pictures, tmp_path)
+
+
+def test_tensorboard_writes_its_files_or_says_what_to_install(miniature, tmp_path, monkeypatch):
+    recipe = replace(miniature.recipe, steps=1, save_steps=1, tensorboard=True)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"metaembed-rag\[tensorboard\]"):
+        train(recipe, miniature.data, tmp_path)
+    monkeypatch.undo()
+    pytest.importorskip("tensorboard")
+    train(recipe, miniature.data, tmp_path)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+
+
+@pytest.fixture
+def llava(tmp_path, pictures):
+    """A recipe for a Llava of 28 pixels, with one source of texts and one of pictures."""
+    torch.manual_seed(5)
+    write_llava(tmp_path / "llava")
+    lines = [{"query": f"q{n}", "positive": f"text {n}", "negative": f"other {n}"} for n in range(12)]
+    (pictures / "texts.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    changes = {"backbone": str(tmp_path / "llava"), "model_type": "llava", "sources": {"texts": 9, "pictures": 9}}
+    changes |= {"name": "sees", "rank": 2, "dim": 8, "window": 64, "bf16": False, "steps": 6, "batch_size": 2}
+    return module.Recipe(**{**SMALL, **changes})
+
+
+def test_texts_and_pictures_train_in_one_run(llava, pictures, tmp_path):
+    model = MetaEmbed.from_pretrained(train(llava, pictures, tmp_path / "run"))
+    assert losses(tmp_path / "run").keys() == set(range(1, 7))
+    pair = read_pairs(pictures / "pictures.jsonl")[0]
+    with module.SampleReader(lambda samples: samples)([pair["positive"]])[0] as picture:
+        assert model.encode_documents([picture, "text"]).shape == (2, 8, 8)
+
+
+@pytest.mark.slow
+def test_one_process_of_texts_and_one_of_pictures_do_not_wait_for_each_other(llava, processes, tmp_path):
+    module.model_config(llava).save(tmp_path)
+    processes(Path(__file__).with_name("worker.py"), "placeholders", tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first["vision"] > 0
+    assert first["losses"] != second["losses"]
+    assert first["weights"].keys() == second["weights"].keys()
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_mixed_sources(llava, pictures, processes, tmp_path):
+    # A source every two pairs, so that the processes hold different ones in some step.
+    recipe = replace(llava, sub_batch=2, gradient_checkpointing=True)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    processes("-m", "metaembed_rag.cli", "train", path, "--data", pictures, "--output", tmp_path / "run")
+    assert losses(tmp_path / "run").keys() == set(range(1, 7))
 
 
 @pytest.mark.parametrize(("capability", "computes"), [("AVX2", False), ("DEFAULT", False), ("AVX512", True)])

@@ -1,35 +1,40 @@
-"""MetaEmbedRetriever: a LangChain retriever with a budget."""
+"""MetaEmbedRetriever: a LangChain retriever with a budget or a latency target."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import run_in_executor
 from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
 from typing_extensions import Self
 
-from langchain_metaembed.arguments import open_index
-from langchain_metaembed.documents import to_document
-from metaembed_rag.budget import FULL, Budget, BudgetLike
+from langchain_metaembed.arguments import SEARCH_OPTIONS, Dial, open_index, refuse_unknown
+from langchain_metaembed.documents import to_documents
+from langchain_metaembed.json_filter import json_filter
+from metaembed_rag.budget import Budget
 from metaembed_rag.index import MetaEmbedIndex
 
 
 class MetaEmbedRetriever(BaseRetriever):
     """Retrieves pages of an index: what ``MetaEmbedIndex.search`` finds, in its order.
 
-    A context manager. An index that the retriever opened from a path is closed with it; one that it was given stays
-    open. ``k``, ``budget`` and ``filter`` can also be given to ``invoke`` for one call, and are
+    A context manager. An index that the retriever opened is closed with it; one that it was given stays open. ``k``,
+    ``budget``, ``latency_ms`` and ``filter`` can also be given to ``invoke`` for one call, and are
     ``configurable_fields``. Unknown arguments are refused.
 
+    ``langchain_core.load.dumpd`` writes it down with the path or address of its index, without any key.
+
     Attributes:
-        index: an index, or the path of one that exists.
+        index: an index; the path of one that exists; or a mapping of MetaEmbedIndex's arguments.
         k: documents at most.
         budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
+        latency_ms: milliseconds that a search may take, instead of a budget. With neither, all Meta Tokens take part.
         filter: as ``MetaEmbedIndex.search`` takes it.
     """
 
@@ -38,20 +43,21 @@ class MetaEmbedRetriever(BaseRetriever):
 
     index: MetaEmbedIndex
     k: int = Field(default=4, ge=1)
-    budget: Budget = FULL
+    budget: Budget | None = None
+    latency_ms: float | None = None
     filter: dict[str, Any] | None = None
 
     _opened: MetaEmbedIndex | None = PrivateAttr(default=None)
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _parse_budget(cls, value: Any) -> Budget:
-        return Budget.parse(value)
+    def _parse_budget(cls, value: Any) -> Budget | None:
+        return None if value is None else Budget.parse(value)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _open_path(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(values, dict) or not isinstance(values.get("index"), (str, os.PathLike)):
+    def _open_index(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(values, dict) or not isinstance(values.get("index"), (str, os.PathLike, Mapping)):
             return handler(values)
         index, _ = open_index(values["index"], create=False)
         try:
@@ -61,6 +67,11 @@ class MetaEmbedRetriever(BaseRetriever):
             raise
         retriever._opened = index
         return retriever
+
+    @model_validator(mode="after")
+    def _one_dial(self) -> Self:
+        Dial.of(self.budget, self.latency_ms)
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -75,38 +86,48 @@ class MetaEmbedRetriever(BaseRetriever):
         if self._opened is not None:
             self._opened.close()
 
+    # -- retrieving ------------------------------------------------------------------------------------
+
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        budget: BudgetLike | None = None,
-        filter: dict[str, Any] | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Any
     ) -> list[Document]:
-        hits = self.index.search(
-            query,
-            budget=self.budget if budget is None else budget,
-            top_k=self.k if k is None else k,
-            filter=self.filter if filter is None else filter,
-        )
-        return [to_document(hit) for hit in hits]
+        return to_documents(self.index.search(query, **self._request(options)))
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        budget: BudgetLike | None = None,
-        filter: dict[str, Any] | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Any
     ) -> list[Document]:
-        return await run_in_executor(
-            None,
-            self._get_relevant_documents,
-            query,
-            run_manager=run_manager.get_sync(),
-            k=k,
-            budget=budget,
-            filter=filter,
-        )
+        return to_documents(await self.index.asearch(query, **self._request(options)))
+
+    def _request(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of the index's search: what the call says, else what the retriever does."""
+        # LangChain reads "verbose" itself and passes it on.
+        refuse_unknown("a MetaEmbedRetriever's invoke", options.keys() - {"verbose"}, ("k", *SEARCH_OPTIONS))
+        k, condition = options.get("k"), options.get("filter")
+        asked = Dial.of(options.get("budget"), options.get("latency_ms"))
+        dial = asked or Dial.of(self.budget, self.latency_ms)
+        return {
+            "top_k": self.k if k is None else k,
+            "filter": self.filter if condition is None else condition,
+            **dial.arguments(),
+        }
+
+    # -- as configuration ------------------------------------------------------------------------------
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        written: dict[str, Any] = {"index": self.index.configuration()}
+        if self.budget is not None:
+            written["budget"] = [self.budget.query, self.budget.document]
+        if self.filter is not None:
+            written["filter"] = json_filter(self.filter)
+        return written
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """The constructor's arguments; "not implemented" for an index in memory, which cannot be opened again."""
+        if self.index.configuration() is None:
+            return self.to_json_not_implemented()
+        return super().to_json()

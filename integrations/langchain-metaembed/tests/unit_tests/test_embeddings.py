@@ -1,4 +1,4 @@
-"""The flat embedding is the first Meta Token; the multi-vector methods give the others."""
+"""The flat embedding is the first Meta Token; the multi-vector methods give the others; pictures are documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_metaembed import MetaEmbedEmbeddings
-from metaembed_rag.errors import BudgetError, ModelError
+from metaembed_rag.errors import BudgetError, InputError, ModelError
 
 
 class TestStandard(EmbeddingsUnitTests):
@@ -25,6 +25,25 @@ def test_flat_vectors_are_the_first_rows(embeddings, model):
     np.testing.assert_allclose(
         embeddings.embed_documents_multi(["ferries", "coffee"], budget=4), documents[:, :8], atol=1e-5
     )
+
+
+async def test_the_asynchronous_half_gives_the_same(embeddings):
+    texts = ["ferries", "coffee"]
+    assert await embeddings.aembed_query("harbour") == embeddings.embed_query("harbour")
+    assert await embeddings.aembed_documents(texts) == embeddings.embed_documents(texts)
+    both = [
+        (await embeddings.aembed_queries_multi(texts, budget=2), embeddings.embed_queries_multi(texts, budget=2)),
+        (await embeddings.aembed_documents_multi(texts, budget=2), embeddings.embed_documents_multi(texts, budget=2)),
+    ]
+    assert all(np.array_equal(one, other) for one, other in both)
+
+
+async def test_pictures_are_embedded_as_documents(embeddings, model, picture, tmp_path):
+    picture.save(tmp_path / "page.png")
+    (flat,) = await embeddings.aembed_images([tmp_path / "page.png"])
+    np.testing.assert_allclose(flat, model.encode_documents([picture], budget=1)[0, 0], atol=1e-5)
+    with pytest.raises(InputError, match="wrap it in a list"):
+        embeddings.embed_images("page.png")
 
 
 def test_nothing_loads_before_it_is_needed_and_a_missing_model_is_told():

@@ -1,0 +1,115 @@
+"""What an entry of the family table says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from metaembed_rag.errors import ModelError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Features: TypeAlias = "dict[str, Any]"
+
+#: A rule for the rows that serve as Meta Tokens: (tokenizer, rows of the embedding, wanted) -> row numbers.
+Reserve: TypeAlias = Callable[[Any, int, int], list[int]]
+
+#: The linear layers of a decoder that get LoRA weights (arXiv 2509.18095), under the language model only.
+DECODER_LORA = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What an image processor made of the pictures of a batch.
+
+    Attributes:
+        features: what the backbone's ``forward`` takes, one entry a row that has a picture unless the family
+            says otherwise.
+        tokens: placeholders that stand for each picture in the input ids.
+    """
+
+    features: dict[str, Tensor]
+    tokens: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """How a backbone sees.
+
+    Attributes:
+        layout: the prompt around ``{picture}`` and ``{text}``, in the backbone's own special tokens, for queries
+            and documents alike: which of them a row is, its Meta Tokens say.
+        picture: what ``{picture}`` becomes around ``{tokens}``, the placeholders.
+        limit: (image processor, backbone config, visual tokens): bound what one picture may cost.
+        process: (image processor, backbone config, pictures, which rows they belong to, number of rows).
+        inputs: (backbone, features, number of Meta Tokens): what ``forward`` needs besides the features,
+            such as positions; runs on the backbone's device.
+        prepare: called once with the backbone after it is loaded.
+    """
+
+    layout: str
+    picture: str
+    limit: Callable[[Any, Any, int], None]
+    process: Callable[[Any, Any, Sequence[Image], Sequence[int], int], Pictures]
+    inputs: Callable[[Any, Features, int], dict[str, Any]]
+    prepare: Callable[[Any], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How a kind of backbone takes Meta Tokens.
+
+    Attributes:
+        reserve: finds the vocabulary rows that the backbone's pretraining left unused.
+        lora_targets: pattern of the linear layers that get a low-rank adapter, matched against their full names.
+        embedding: name of the input embedding module, whose Meta Token rows are trained.
+        prefix_attention: the backbone is bidirectional, so nesting needs a mask (see ``tokens``). Causal
+            backbones nest by themselves.
+        positions: of Meta Tokens on a bidirectional backbone: "fixed" at 0 (absolute, learned), or "running" on
+            after the text (rotary).
+        padding: side on which shorter rows are filled; "left" on causal backbones.
+        vision: how it sees; None for text backbones, which read pictures by character recognition.
+    """
+
+    reserve: Reserve
+    lora_targets: str
+    embedding: str
+    prefix_attention: bool = False
+    positions: Literal["fixed", "running"] = "running"
+    padding: Literal["left", "right"] = "left"
+    vision: Vision | None = None
+
+
+def named_rows(name: Callable[[int], str]) -> Reserve:
+    """Rows that the vocabulary itself names as unused: ``name(0)``, ``name(1)``, ..."""
+
+    def find(tokenizer: Any, rows: int, count: int) -> list[int]:
+        vocabulary = tokenizer.get_vocab()
+        missing = next((name(n) for n in range(count) if name(n) not in vocabulary), None)
+        if missing is not None:
+            raise ModelError(f"it reserves too few tokens for {count} Meta Tokens: its vocabulary has no {missing}")
+        return [int(vocabulary[name(n)]) for n in range(count)]
+
+    return find
+
+
+def spare_rows(tokenizer: Any, rows: int, count: int) -> list[int]:
+    """The last rows of an embedding matrix that is longer than its tokenizer's vocabulary.
+
+    From the end, which a later tokenizer with a few more tokens reaches last.
+    """
+    spare = rows - (max(tokenizer.get_vocab().values()) + 1)
+    if spare < count:
+        raise ModelError(
+            f"it reserves too few rows for {count} Meta Tokens: its embedding has {max(spare, 0)} beyond the "
+            "tokenizer's vocabulary; choose fewer Meta Tokens (query_tokens, document_tokens)"
+        )
+    return list(range(rows - count, rows))
+
+
+def running_positions(attention_mask: Tensor) -> Tensor:
+    """Position of each token among those that are not padding, from 0: ``[n, tokens]`` -> ``[n, tokens]``."""
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)

@@ -1,0 +1,72 @@
+"""From the name of a model to its encoder: packaged, a folder, or a hub id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from metaembed_rag.embedding.backbone import download, file_sha256
+from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder, load_adapter
+from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
+from metaembed_rag.embedding.trust import check_folder
+from metaembed_rag.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+#: Models that come with the package, and their folders.
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+MODULES_FILE = "modules.json"
+
+
+def load_model(
+    name: str | Path, *, device: str | None, dtype: str | None, layout: Literal["prepended"] | None
+) -> tuple[ModelConfig, MultiVectorEncoder, str, Path]:
+    """Config, encoder, fingerprint and folder of a model; arguments as for ``MetaEmbed.from_pretrained``.
+
+    Raises:
+        ModelError: no such model, its files are damaged, or it holds more than data.
+    """
+    if layout not in (None, "prepended"):
+        raise ModelError(f"layout must be None or 'prepended', not {layout!r}")
+    folder = _find_folder(name)
+    published = layout is not None or (not (folder / CONFIG_FILE).exists() and (folder / MODULES_FILE).is_file())
+    check_folder(folder, foreign_modules=layout is not None)
+    if published:
+        from metaembed_rag.embedding.prepended import load_prepended
+
+        config, encoder = load_prepended(folder, device=device, dtype=dtype)
+        files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
+        return config, encoder, fingerprint(folder, files), folder
+    config = ModelConfig.load(folder)
+    encoder = build_encoder(config, device=device, dtype=dtype)
+    load_adapter(encoder, config, folder)
+    return (
+        config,
+        encoder,
+        fingerprint(folder, [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)]),
+        folder,
+    )
+
+
+def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+    """A short hash of the names and contents of ``files``; those that do not exist are passed over."""
+    digest = hashlib.sha256()
+    for path in files:
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder).as_posix()}:{file_sha256(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _find_folder(name: str | Path) -> Path:
+    packaged = PRETRAINED / str(name)
+    if isinstance(name, str) and name.isidentifier() and (packaged / CONFIG_FILE).is_file():
+        return packaged
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    names = ", ".join(sorted(path.name for path in PRETRAINED.iterdir() if path.is_dir()))
+    return download(str(name), f"a packaged model ({names}), nor a model folder")
