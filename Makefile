@@ -41,7 +41,8 @@ lint: $(VENV)/dev.stamp ## ruff: rules and format
 types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy
 
-notebooks: $(VENV)/dev.stamp ## run the notebooks and keep their outputs
+notebooks: $(VENV)/dev.stamp ## make the notebooks from their sources, run them and keep their outputs
+	$(BIN)/jupytext --quiet --to ipynb notebooks/*.py
 	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 docs: $(VENV)/dev.stamp ## the documentation, in build/site

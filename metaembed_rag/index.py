@@ -336,16 +336,7 @@ class MetaEmbedIndex:
             InputError: the index is open for one tenant only; this concerns all of them.
             StoreError: stored vectors came from elsewhere, so they cannot be made from the text.
         """
-        with make_progress(progress) as bar:
-            done = 0
-
-            def report(total: int, now: int) -> None:
-                nonlocal done
-                bar.begin(total)
-                for _ in range(now - done):
-                    bar.finish()
-                done = now
-
+        with step_progress("embedding again", progress) as report:
             encoded = resize(self._store, document_tokens, lambda windows: embed_again(self.model, windows), report)
         self._store.settle()
         return encoded
@@ -545,12 +536,12 @@ class MetaEmbedIndex:
         Returns:
             a mapping with ``pages``, ``documents``, ``points`` (windows), ``bytes`` (on disk; None where the
             engine cannot tell, and for a tenant), ``path``, ``engine``, ``model``, ``tenant``, ``dim``,
-            ``precision``, ``document_tokens`` (groups that a search may use) and ``building`` (groups that
-            ``resize`` is adding). Once something was written also ``tokens`` (document Meta Tokens kept),
-            ``bytes_by_group`` (raw bytes of vectors by the document Meta Tokens of their group),
-            ``windows_per_page``, and ``budgets``: for every rung of the ladder the raw bytes of vectors, as
-            ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like these in an index resized to that rung.
-            ``calibration`` is None, or when it was made and why it is ``stale``, if it is.
+            ``precision``, ``document_tokens`` (groups that a search may use), ``building`` (groups that ``resize``
+            is adding) and ``calibration``: None, or when it was made and why it is ``stale``, if it is. Once
+            something was written also ``tokens`` (document Meta Tokens kept), ``bytes_by_group`` (raw bytes of vectors
+            by the document Meta Tokens of their group), ``windows_per_page``, and ``budgets``: for every rung of the
+            ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like
+            these in an index resized to that rung.
         """
         calibration = self._targets.calibration
         summary = None

@@ -34,22 +34,19 @@ def load_model(
         raise ModelError(f"layout must be None or 'prepended', not {layout!r}")
     folder = _find_folder(name)
     published = layout is not None or (not (folder / CONFIG_FILE).exists() and (folder / MODULES_FILE).is_file())
+    # Before anything else is read of it: whether this is a model folder at all.
+    config = None if published else ModelConfig.load(folder)
     check_folder(folder, foreign_modules=layout is not None)
-    if published:
+    if config is None:
         from metaembed_rag.embedding.prepended import load_prepended
 
         config, encoder = load_prepended(folder, device=device, dtype=dtype)
         files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
-        return config, encoder, fingerprint(folder, files), folder
-    config = ModelConfig.load(folder)
-    encoder = build_encoder(config, device=device, dtype=dtype)
-    load_adapter(encoder, config, folder)
-    return (
-        config,
-        encoder,
-        fingerprint(folder, [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)]),
-        folder,
-    )
+    else:
+        encoder = build_encoder(config, device=device, dtype=dtype)
+        load_adapter(encoder, config, folder)
+        files = [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)]
+    return config, encoder, fingerprint(folder, files), folder
 
 
 def fingerprint(folder: Path, files: Iterable[Path]) -> str:

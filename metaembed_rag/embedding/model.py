@@ -16,6 +16,7 @@ from metaembed_rag.embedding.build import parts
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.inputs import Document, Query, check_list, check_sample, read_text
 from metaembed_rag.embedding.load import PRETRAINED, load_model
+from metaembed_rag.embedding.publish import Publishable
 from metaembed_rag.embedding.tokens import MetaTokenInput
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.embedding.windows import Window, cut_windows
@@ -24,8 +25,6 @@ from metaembed_rag.scoring import maxsim
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-
-    from metaembed_rag.embedding.card import CardFacts
 
 __all__ = ["PRETRAINED", "Document", "FloatArray", "MetaEmbed", "Query", "TruncationWarning"]
 
@@ -36,7 +35,7 @@ class TruncationWarning(UserWarning):
     """A document was longer than the model's window, and one embedding was asked for."""
 
 
-class MetaEmbed:
+class MetaEmbed(Publishable):
     """A backbone with learnable Meta Tokens whose last-layer states are a nested multi-vector embedding.
 
     Any prefix of the rows is itself a good, cheaper embedding (arXiv 2509.18095). Make one with
@@ -83,68 +82,6 @@ class MetaEmbed:
             ModelError: no such model, its files are damaged, or it holds more than data.
         """
         return cls(*load_model(name, device=device, dtype=dtype, layout=layout))
-
-    def save_pretrained(
-        self, folder: str | Path, *, card: CardFacts | None = None, backbone: str | None = None
-    ) -> Path:
-        """Write the model's files, safetensors and JSON only, with a model card.
-
-        Args:
-            folder: made if it does not exist; files of the same names are replaced.
-            card: facts for a newly written card; None keeps the model's own card, if it has one.
-            backbone: records this name of the backbone, such as its hub id, in place of the one it was loaded by.
-
-        Returns:
-            the folder, for ``from_pretrained``.
-
-        Raises:
-            ModelError: the model was never saved, or the folder cannot be written.
-        """
-        from metaembed_rag.embedding.publish import save_model
-
-        return save_model(self.config, self.folder, Path(folder), card, backbone)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool = False,
-        revision: str | None = None,
-        commit_message: str = "Add a MetaEmbed model",
-        token: str | None = None,
-        card: CardFacts | None = None,
-        backbone: str | None = None,
-    ) -> str:
-        """Publish what ``save_pretrained`` writes.
-
-        Args:
-            repo_id: "owner/name"; made if it does not exist.
-            private: for a new repository.
-            revision: branch; None is the main one.
-            commit_message: of the commit.
-            token: None uses the one of ``hf auth login`` or ``$HF_TOKEN``.
-            card, backbone: as for ``save_pretrained``.
-
-        Returns:
-            the address of the commit.
-
-        Raises:
-            ModelError: the hub refuses or cannot be reached, or the backbone is a folder of this machine, which
-                nobody else could load.
-        """
-        from metaembed_rag.embedding.publish import push_model
-
-        return push_model(
-            self.config,
-            self.folder,
-            repo_id,
-            private=private,
-            revision=revision,
-            commit_message=commit_message,
-            token=token,
-            card=card,
-            backbone=backbone,
-        )
 
     def __repr__(self) -> str:
         return (

@@ -111,7 +111,10 @@ def _load(folder: Path, device: str | None, dtype: str | None) -> tuple[ModelCon
         query_length=lengths.get("query_length"),
         document_length=lengths.get("document_length"),
         max_seq_length=lengths.get("max_seq_length"),
-        model_kwargs={"use_safetensors": True} | ({} if dtype is None else {"dtype": dtype}),
+        model_kwargs={"use_safetensors": True, "trust_remote_code": False}
+        | ({} if dtype is None else {"dtype": dtype}),
+        processor_kwargs={"trust_remote_code": False},
+        config_kwargs={"trust_remote_code": False},
     )
     own = set(transformer.model.state_dict())
     absent = sorted(name for name in own if name not in stored and f"model.{name}" not in stored)

@@ -19,78 +19,114 @@ from metaembed_rag.errors import InputError, ModelError
 CARD_FILE = "README.md"
 
 
-def save_model(
-    config: ModelConfig,
-    source: Path | None,
-    target: Path,
-    card: CardFacts | None,
-    backbone: str | None,
-    *,
-    repo_id: str | None = None,
-) -> Path:
-    """Copy a model's data files and see to its card; see ``MetaEmbed.save_pretrained``."""
-    if source is None:
-        raise ModelError(
-            "this model was never saved: write its adapter with embedding.build.save_adapter, then load that folder"
-        )
-    check_folder(source, foreign_modules=True)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        if source.resolve() != target.resolve():
-            _copy(source, target)
-        if backbone is not None:
-            config = _rename_backbone(config, target, backbone)
-        if card is not None or not (target / CARD_FILE).exists():
-            (target / CARD_FILE).write_text(write_card(config, card or CardFacts(), repo_id), encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"the model cannot be written to {target}: {error}") from error
-    return target
+class Publishable:
+    """What ``MetaEmbed`` can do with its files.
 
+    Attributes:
+        config: the model's config.
+        folder: where its files lie; None for an encoder that was never saved.
+    """
 
-def push_model(
-    config: ModelConfig,
-    source: Path | None,
-    repo_id: str,
-    *,
-    private: bool,
-    revision: str | None,
-    commit_message: str,
-    token: str | None,
-    card: CardFacts | None,
-    backbone: str | None,
-) -> str:
-    """Save to a passing folder and upload it in one commit; see ``MetaEmbed.push_to_hub``."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    config: ModelConfig
+    folder: Path | None
 
-    named = backbone or config.backbone
-    brings_backbone = source is not None and not (source / CONFIG_FILE).exists()
-    if not brings_backbone and Path(named).expanduser().exists():
-        raise ModelError(
-            f"the backbone {named!r} is a folder of this machine, which nobody else could load: pass backbone= with "
-            "the hub id it came from"
-        )
-    with TemporaryDirectory() as passing:
-        folder = save_model(config, source, Path(passing), card, backbone, repo_id=repo_id)
-        api = HfApi(token=token)
-        try:
-            repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-            if revision is not None:
-                api.create_branch(repository, branch=revision, exist_ok=True)
-            commit = api.upload_folder(
-                folder_path=folder,
-                repo_id=repository,
-                revision=revision,
-                commit_message=commit_message,
-                allow_patterns=list(DATA_FILES),
-            )
-        except HFValidationError as error:
-            raise InputError(f"repo_id must be 'owner/name': {error}") from error
-        except (HfHubHTTPError, _transport_error(), OfflineModeIsEnabled, OSError) as error:
+    def save_pretrained(
+        self, folder: str | Path, *, card: CardFacts | None = None, backbone: str | None = None
+    ) -> Path:
+        """Write the model's files, safetensors and JSON only, with a model card.
+
+        Args:
+            folder: made if it does not exist; files of the same names are replaced.
+            card: facts for a newly written card; None keeps the model's own card, if it has one.
+            backbone: records this name of the backbone, such as its hub id, in place of the one it was loaded by.
+
+        Returns:
+            the folder, for ``from_pretrained``.
+
+        Raises:
+            ModelError: the model was never saved, or the folder cannot be written.
+        """
+        return self._save(Path(folder), card, backbone, None)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        commit_message: str = "Add a MetaEmbed model",
+        token: str | None = None,
+        card: CardFacts | None = None,
+        backbone: str | None = None,
+    ) -> str:
+        """Publish what ``save_pretrained`` writes, in one commit.
+
+        Args:
+            repo_id: "owner/name"; made if it does not exist.
+            private: for a new repository.
+            revision: branch; None is the main one.
+            commit_message: of the commit.
+            token: None uses the one of ``hf auth login`` or ``$HF_TOKEN``.
+            card, backbone: as for ``save_pretrained``.
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            InputError: ``repo_id`` is no such name.
+            ModelError: the hub refuses or cannot be reached, or the backbone is a folder of this machine, which
+                nobody else could load.
+        """
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+        named = backbone or self.config.backbone
+        brings_backbone = self.folder is not None and not (self.folder / CONFIG_FILE).exists()
+        if not brings_backbone and Path(named).expanduser().exists():
             raise ModelError(
-                f"{repo_id} could not be pushed: {error}; check network, HF_HUB_OFFLINE and token (hf auth login)"
-            ) from error
-    return str(commit.commit_url)
+                f"the backbone {named!r} is a folder of this machine, which nobody else could load: pass backbone= "
+                "with the hub id it came from"
+            )
+        with TemporaryDirectory() as passing:
+            folder = self._save(Path(passing), card, backbone, repo_id)
+            api = HfApi(token=token)
+            try:
+                repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+                if revision is not None:
+                    api.create_branch(repository, branch=revision, exist_ok=True)
+                commit = api.upload_folder(
+                    folder_path=folder,
+                    repo_id=repository,
+                    revision=revision,
+                    commit_message=commit_message,
+                    allow_patterns=list(DATA_FILES),
+                )
+            except HFValidationError as error:
+                raise InputError(f"repo_id must be 'owner/name': {error}") from error
+            except (HfHubHTTPError, _transport_error(), OfflineModeIsEnabled, OSError) as error:
+                raise ModelError(
+                    f"{repo_id} could not be pushed: {error}; check network, HF_HUB_OFFLINE and token (hf auth login)"
+                ) from error
+        return str(commit.commit_url)
+
+    def _save(self, target: Path, card: CardFacts | None, backbone: str | None, repo_id: str | None) -> Path:
+        if self.folder is None:
+            raise ModelError(
+                "this model was never saved: write its adapter with embedding.build.save_adapter, then load that folder"
+            )
+        check_folder(self.folder, foreign_modules=True)
+        config = self.config
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            if self.folder.resolve() != target.resolve():
+                _copy(self.folder, target)
+            if backbone is not None:
+                config = _rename_backbone(config, target, backbone)
+            if card is not None or not (target / CARD_FILE).exists():
+                (target / CARD_FILE).write_text(write_card(config, card or CardFacts(), repo_id), encoding="utf-8")
+        except OSError as error:
+            raise ModelError(f"the model cannot be written to {target}: {error}") from error
+        return target
 
 
 def _transport_error() -> type[Exception]:

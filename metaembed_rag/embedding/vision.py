@@ -72,9 +72,10 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         self.max_seq_length = max_seq_length
         self.visual_tokens = visual_tokens
         self.placeholder_images = False
-        self.model = AutoModel.from_pretrained(folder, use_safetensors=True, **(model_kwargs or {}))
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.image_processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+        data: dict[str, Any] = {"trust_remote_code": False}
+        self.model = AutoModel.from_pretrained(folder, use_safetensors=True, **data, **(model_kwargs or {}))
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, **data)
+        self.image_processor: Any = AutoImageProcessor.from_pretrained(folder, **data)  # type: ignore[no-untyped-call]
         self.vision.limit(self.image_processor, self.model.config, visual_tokens)
         if self.vision.prepare is not None:
             self.vision.prepare(self.model)

@@ -13,22 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
 from metaembed_rag.store.layout import new_settings, new_vector, payload_indexes, spread, vectors_config
 from metaembed_rag.store.options import ServerOptions
+from metaembed_rag.store.retry import passing, pauses, to_store_error
 from metaembed_rag.store.schema import Schema, vector_name
 
 _PAGE = 1000
 _MARKER = "metaembed.json"
-#: Seconds before the second and third try of a call that may be repeated; every call here may, since ids
-#: and payloads are given by the caller.
-_BACKOFF = (0.2, 1.0)
-_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-
 T = TypeVar("T")
 
 
@@ -36,17 +31,19 @@ def _guarded(method: Callable[..., T]) -> Callable[..., T]:
     """Retry what is transient, a bounded number of times; every failure is a StoreError."""
 
     @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> T:
-        for pause in (*_BACKOFF, None):
+    def call(self: Any, *args: Any, **kwargs: Any) -> T:
+        waits: Iterator[float] | None = None
+        while True:
             try:
-                return method(*args, **kwargs)
+                return method(self, *args, **kwargs)
             except (StoreError, InputError):
                 raise
             except Exception as error:
-                if pause is None or not _transient(error):
-                    raise StoreError(f"Qdrant failed in {method.__name__}: {_reason(error)}") from error
+                waits = pauses(error, self.patience) if waits is None else waits
+                pause = next(waits, None) if passing(error) else None
+                if pause is None:
+                    raise to_store_error(method.__name__, error) from error
                 time.sleep(pause)
-        raise AssertionError("unreachable")
 
     return call
 
@@ -60,6 +57,9 @@ class ClientEngine:
         self.name = name
         self.concurrent = concurrent
         self.batch_bytes = batch_bytes
+        self.uploads = 1
+        #: Seconds for which a call is tried again while nobody answers; none before the first answer.
+        self.patience = 0.0
         self._folder: Path | None = None
         self._options = ServerOptions()
 
@@ -100,6 +100,7 @@ class ClientEngine:
         except BaseException:
             client.close()
             raise
+        engine.uploads, engine.patience = options.uploads, options.patience
         return engine
 
     @classmethod
@@ -138,25 +139,46 @@ class ClientEngine:
     def exists(self) -> bool:
         return bool(self._client.collection_exists(self._collection))
 
-    @_guarded
     def create(self, schema: Schema, record: Point) -> None:
-        if self._client.collection_exists(self._collection):
-            if self.concurrent or self._client.count(self._collection).count:
-                raise IndexMismatchError(
-                    f"collection {self._collection!r} exists and was not made by this package; choose another name"
-                )
-            # A kill between making it and its first point; the folder is marked as ours.
-            self._client.delete_collection(self._collection)
-        self._check_precision(schema)
-        self._client.create_collection(
-            self._collection, vectors_config=vectors_config(schema, self._options), **spread(self._options)
-        )
+        if self.name == "local" and schema.precision != "f32":
+            raise InputError(
+                f"precision={schema.precision!r}: the local mode keeps 32 bit floats whatever it is told; "
+                "use the embedded engine or a server"
+            )
+        # Step by step: each may be made again, all of them at once may not.
+        if self.exists():
+            self._check_unfinished(schema)
+        else:
+            self._create_collection(schema)
         if self.name == "server":
             for field, kind in payload_indexes(schema).items():
-                self._client.create_payload_index(self._collection, field, kind, wait=True)
-        self._client.upsert(
-            self._collection, [models.PointStruct(id=record.id, vector={}, payload=dict(record.payload))]
-        )
+                self._create_index(field, kind)
+        self.upsert([record])
+
+    @_guarded
+    def _create_collection(self, schema: Schema) -> None:
+        if not self._client.collection_exists(self._collection):  # else an answer was lost
+            self._client.create_collection(
+                self._collection, vectors_config=vectors_config(schema, self._options), **spread(self._options)
+            )
+
+    @_guarded
+    def _create_index(self, field: str, kind: Any) -> None:
+        self._client.create_payload_index(self._collection, field, kind, wait=True)
+
+    @_guarded
+    def _check_unfinished(self, schema: Schema) -> None:
+        """Take up a collection that was made, but not yet given its first point, by a process that was killed."""
+        names = self._client.get_collection(self._collection).config.params.vectors
+        ours = {vector_name(group) for group in schema.written}
+        if self._client.count(self._collection).count == 0 and not self.concurrent:
+            # Its folder is marked as ours, and nobody else is at work in it.
+            self._client.delete_collection(self._collection)
+            self._client.create_collection(self._collection, vectors_config=vectors_config(schema, self._options))
+        elif self._client.count(self._collection).count or not isinstance(names, Mapping) or set(names) != ours:
+            raise IndexMismatchError(
+                f"collection {self._collection!r} exists and was not made by this package; choose another name"
+            )
 
     @_guarded
     def upsert(self, points: Sequence[Point]) -> None:
@@ -172,7 +194,6 @@ class ClientEngine:
 
     @_guarded
     def create_vectors(self, schema: Schema, groups: Sequence[int]) -> None:
-        self._check_precision(schema)
         for group in groups:
             name = vector_name(group)
             self._client.create_vector_name(self._collection, name, new_vector(schema, group))
@@ -284,13 +305,6 @@ class ClientEngine:
         # An exact search never looks at codes.
         return models.SearchParams(exact=stage.exact and not stage.quantized, hnsw_ef=stage.hnsw_ef, quantization=codes)
 
-    def _check_precision(self, schema: Schema) -> None:
-        if self.name == "local" and schema.precision != "f32":
-            raise InputError(
-                f"precision={schema.precision!r}: the local mode keeps 32 bit floats whatever it is told; "
-                "use the embedded engine or a server"
-            )
-
     def optimize(self) -> None:
         """A server optimises by itself; the local mode has nothing to optimise."""
 
@@ -338,28 +352,6 @@ def _check_lock(folder: Path) -> None:
 
 def _locked(folder: Path) -> IndexLockedError:
     return IndexLockedError(f"{folder} is open in another process; close it there")
-
-
-def _transient(error: Exception) -> bool:
-    if isinstance(error, UnexpectedResponse):
-        return error.status_code in _TRANSIENT_STATUS
-    if isinstance(error, (ResponseHandlingException, ConnectionError, TimeoutError)):
-        return True
-    # grpc is imported by the client only; its errors are told by the name of their status.
-    code = getattr(error, "code", None)
-    return callable(code) and getattr(code(), "name", "") in {
-        "UNAVAILABLE",
-        "DEADLINE_EXCEEDED",
-        "RESOURCE_EXHAUSTED",
-    }
-
-
-def _reason(error: Exception) -> str:
-    """The failure in words, without request headers, which may hold the API key."""
-    if isinstance(error, UnexpectedResponse):
-        return f"HTTP status {error.status_code} {error.reason_phrase}"
-    details = getattr(error, "details", None)
-    return str(details()) if callable(details) else str(error)
 
 
 def _filter(filter: Filter) -> models.Filter | None:

@@ -72,6 +72,7 @@ class EdgeEngine:
     name = "edge"
     concurrent = False
     batch_bytes = 16 << 20
+    uploads = 1
 
     def __init__(self, folder: str) -> None:
         self._temporary = folder == ":memory:"

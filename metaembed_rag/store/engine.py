@@ -9,10 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from metaembed_rag.errors import StoreError
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.schema import Schema
 
 FloatArray = npt.NDArray[np.float32]
+
+
+class RefusedError(StoreError):
+    """The engine understood a call and refused it: asking again as it is will not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,13 @@ class Engine(Protocol):
         name: for people.
         concurrent: calls from several threads may overlap.
         batch_bytes: bytes of vectors and text one ``upsert`` may carry.
+        uploads: calls of ``upsert`` that may overlap.
     """
 
     name: str
     concurrent: bool
     batch_bytes: int
+    uploads: int
 
     def exists(self) -> bool:
         """Whether the collection is there."""

@@ -53,7 +53,7 @@ class StoredWindow:
 
 #: Embeds windows: float32 ``[windows, document tokens, dim]``.
 Encode = Callable[[Sequence[StoredWindow]], FloatArray]
-#: Told how many windows there are to embed, then after each batch how many of them are done.
+#: Told after each batch how many windows were embedded, of how many.
 Report = Callable[[int, int], None]
 
 
@@ -69,7 +69,7 @@ def groups_up_to(document_tokens: int) -> tuple[int, ...]:
     return tuple(group for group in GROUPS if group <= document_tokens)
 
 
-def resize(store: Store, document_tokens: int, encode: Encode, report: Report = lambda total, done: None) -> int:
+def resize(store: Store, document_tokens: int, encode: Encode, report: Report = lambda done, total: None) -> int:
     """Store up to ``document_tokens`` of every window.
 
     Args:
@@ -123,11 +123,12 @@ def _fill(store: Store, groups: Sequence[int], encode: Encode, report: Report) -
     done = 0
     while True:
         total = store.engine_call(lambda engine: engine.count(lacking))
-        report(done + total, done)
+        total += done
+        report(done, total)
         before, strange = done, list[str]()
         for batch in _batches(store, lacking):
             done += _fill_batch(store, groups, batch, encode, strange)
-            report(max(done, total), done)
+            report(done, max(done, total))
         if strange:
             examples = ", ".join(sorted(strange)[:_EXAMPLES])
             raise StoreError(

@@ -20,8 +20,8 @@ from metaembed_rag.errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Raised when points written by an older version could not be read any more.
-SCHEMA_VERSION = 1
+#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants.
+SCHEMA_VERSION = 2
 
 #: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
 GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
@@ -139,6 +139,11 @@ def record_id(document: str, tenant: str | None = None) -> str:
 def window_id(document: str, version: str, page: str, window: int, tenant: str | None = None) -> str:
     """The id of one window of a page of a version of a document."""
     return point_id(*_owned(tenant), "page", document, version, page, str(window))
+
+
+def annotation_id(tenant: str) -> str:
+    """The id of the point that keeps what a tenant's index was annotated with."""
+    return point_id(*_owned(tenant), "annotation")
 
 
 def _owned(tenant: str | None) -> tuple[str, ...]:

@@ -34,22 +34,24 @@ from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
-from metaembed_rag.store.engine import Engine, FloatArray, Point, Scored, Stage
+from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage
 from metaembed_rag.store.filters import Filter, Match, match
+from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
     INDEX_POINT,
     PENDING,
-    SCHEMA_VERSION,
     TENANT_FIELD,
     VISIBLE,
     Precision,
     Schema,
+    annotation_id,
     check_precision,
     record_id,
     vector_name,
     window_id,
 )
+from metaembed_rag.store.uploads import Uploads
 
 #: Pages committed at once when many small documents are written.
 _COMMIT_POINTS = 256
@@ -60,7 +62,11 @@ _SETTLE_SHARE = 4
 
 T = TypeVar("T")
 
+#: Searches begun anew because a page that was found was replaced before its text was read.
+_SEARCH_TRIES = 5
+
 _VISIBLE = match("state", VISIBLE)
+_FIRST_WINDOWS = match("window", 0)
 _PAGES = match("kind", "page")
 _RECORDS = match("kind", "document")
 
@@ -90,6 +96,8 @@ class Store:
         self._my_records = _RECORDS & owner
         self._my_visible = _VISIBLE & owner
         self.dropping: tuple[int, ...] = ()
+        # Versions whose writing failed, or None for whatever the engine holds; see ``_catch_up``.
+        self._unrecovered: list[list[str] | None] = []
         self._write_lock = threading.RLock()
         # An engine that takes one call at a time is locked for each; a server is not.
         self._call_lock = threading.RLock()
@@ -134,18 +142,15 @@ class Store:
     def _create(self, schema: Schema, model: str, model_name: str) -> None:
         schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
         with self._calling():
-            content = {
-                "kind": "index",
-                "schema": SCHEMA_VERSION,
-                "dim": schema.dim,
-                "precision": schema.precision,
-                "tenants": schema.tenants,
-                **_groups_of(schema, ()),
-                "model": model,
-                "model_name": model_name,
-                "dirty": False,
-            }
-            self._engine.create(schema, Point(INDEX_POINT, {}, content))
+            try:
+                self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
+            except IndexMismatchError:
+                if not self._engine.concurrent or not self._engine.retrieve([INDEX_POINT]):
+                    raise
+                # Another client of the server was faster.
+                self._open()
+                self.check_model(model, model_name)
+                return
         self.schema, self._model, self._points = schema, (model, model_name), 0
 
     def check_model(self, fingerprint: str, name: str) -> None:
@@ -195,7 +200,7 @@ class Store:
     def save_schema(self, schema: Schema, *, dropping: Sequence[int] = ()) -> None:
         """Write down the groups of a schema, in one step."""
         with self._calling():
-            self._engine.set_payload(_groups_of(schema, dropping), [INDEX_POINT])
+            self._engine.set_payload(groups_payload(schema, dropping), [INDEX_POINT])
             self.schema, self.dropping = schema, tuple(dropping)
 
     def engine_call(self, call: Callable[[Engine], T]) -> T:
@@ -213,10 +218,8 @@ class Store:
     def refresh(self) -> None:
         """Look whether another client of a server resized the index."""
         if self._engine.concurrent and self.schema is not None:
-            content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
-            if content is None:
-                raise IndexMismatchError("the index record is gone: the collection was deleted or made anew")
-            self._take_groups(content)
+            record = IndexRecord.parse(self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT))
+            self.schema, self.dropping = record.schema, record.dropping
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class Store:
         Small documents are committed in groups. An error, from the engine or from a document's generator,
         leaves the documents that were not committed invisible and removes their points.
         """
-        with self._writing() as pending:
+        with self._writing() as pending, Uploads(self._upsert, self._engine.uploads) as uploads:
             schema = self.known_schema
             batch: list[Point] = []
             size = 0
@@ -238,13 +241,17 @@ class Store:
                     batch.append(made)
                     size += schema.bytes_per_point + len(made.payload.get("text", ""))
                     if size >= self._engine.batch_bytes:
-                        self._upsert(batch)
+                        uploads.send(batch)
                         batch, size = [], 0
                 if sum(len(entry.points) for entry in pending) >= _COMMIT_POINTS:
-                    self._commit(pending, batch, schema)
-                    pending.clear()
+                    uploads.send(batch)
                     batch, size = [], 0
-            self._commit(pending, batch, schema)
+                    uploads.finish()
+                    self._commit(pending, schema)
+                    pending.clear()
+            uploads.send(batch)
+            uploads.finish()
+            self._commit(pending, schema)
             pending.clear()
 
     def delete_source(self, source: str) -> int:
@@ -326,19 +333,26 @@ class Store:
         condition = self._my_visible & filter
         # Pages may have several windows: ask for as many points as that many pages have on average and some.
         wanted = limit + 8
+        tries = _SEARCH_TRIES
         while True:
             with self._calling():
                 found = self._query(stages, condition, wanted)
                 best = _best_per_page(found)
-                if len(best) >= limit or len(found) < wanted:
-                    return self._with_texts(best[:limit])
-            wanted *= 2
+                if len(best) < limit and len(found) == wanted:
+                    wanted *= 2
+                    continue
+                completed = self._with_texts(best[:limit])
+            if completed is not None:
+                return completed
+            tries -= 1
+            if not tries:
+                raise StoreError("pages were replaced faster than they could be read: search again")
 
     def _query(self, stages: Sequence[Stage], condition: Filter, wanted: int) -> list[Scored]:
         self._check_stages(stages)
         try:
             return self._engine.query(stages, condition, wanted)
-        except StoreError:
+        except RefusedError:
             self.refresh()
             self._check_stages(stages)
             raise
@@ -352,8 +366,12 @@ class Store:
                 f"{self.known_schema.groups[-1]} document Meta Tokens; search again"
             )
 
-    def _with_texts(self, found: Sequence[Scored]) -> list[Scored]:
-        """Fetch the text of pages that were found by a later window: the first one carries it."""
+    def _with_texts(self, found: Sequence[Scored]) -> list[Scored] | None:
+        """Fetch the text of pages that were found by a later window: the first one carries it.
+
+        Returns:
+            None if a page was replaced in between, as another client of a server may do.
+        """
         homes = {
             scored.id: window_id(
                 scored.payload["document"], scored.payload["version"], scored.payload["id"], 0, self._tenant
@@ -369,8 +387,10 @@ class Store:
             home = homes.get(scored.id)
             if home is None:
                 completed.append(scored)
-            elif home in texts:  # else the page was replaced while this search ran, which a server allows
+            elif home in texts:
                 completed.append(Scored(scored.id, scored.score, {**scored.payload, "text": texts[home]["text"]}))
+            else:
+                return None
         return completed
 
     def get(self, ids: Sequence[str]) -> list[Scored]:
@@ -430,30 +450,36 @@ class Store:
         return self._points
 
     def annotate(self, key: str, value: Any) -> None:
-        """Keep a JSON value with the index, in one step; what is there under the key is replaced."""
+        """Keep a JSON value with the index, in one step; what is there under the key is replaced.
+
+        Each tenant keeps its own.
+        """
         self._check_open()
         with self._write_lock, self._calling():
-            self._engine.set_payload({self._own(key): value}, [INDEX_POINT])
+            if self._tenant is None:
+                self._engine.set_payload({key: value}, [INDEX_POINT])
+            else:
+                home = annotation_id(self._tenant)
+                kept = self._engine.retrieve([home]).get(home, {})
+                content = {"kind": "annotation", TENANT_FIELD: self._tenant, **kept, key: value}
+                self._engine.upsert([Point(home, {}, content)])
 
     def annotation(self, key: str) -> Any:
         """What was kept under a key, or None."""
         self._check_open()
         if not self.exists:
             return None
+        home = INDEX_POINT if self._tenant is None else annotation_id(self._tenant)
         with self._calling():
-            return self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT, {}).get(self._own(key))
-
-    def _own(self, key: str) -> str:
-        """A tenant's notes are its own: what it measures tells of its documents."""
-        return key if self._tenant is None else f"{key}:{self._tenant}"
+            return self._engine.retrieve([home]).get(home, {}).get(key)
 
     def sample_texts(self, count: int, seed: int = 0) -> list[str]:
         """Texts of pages drawn at random: the same seed draws the same from the same pages."""
-        self._check_open()
+        self._check_documents()
         if not self.exists:
             return []
         with self._calling():
-            homes = sorted(point for point, _ in self._engine.scroll(self._my_visible & match("window", 0), ["id"]))
+            homes = sorted(point for point, _ in self._engine.scroll(self._my_visible & _FIRST_WINDOWS, ["id"]))
         drawn = random.Random(seed).sample(homes, min(count, len(homes)))  # noqa: S311 - a sample, not a secret
         with self._calling():
             found = self._engine.retrieve(drawn)
@@ -465,7 +491,7 @@ class Store:
         content: dict[str, Any] = {"engine": self._engine.name, "pages": 0, "documents": 0, "points": 0}
         if self.exists:
             with self._calling():
-                content["pages"] = self._engine.count(self._my_visible & match("window", 0))
+                content["pages"] = self._engine.count(self._my_visible & _FIRST_WINDOWS)
                 content["documents"] = self._engine.count(self._my_records)
             content["points"] = self.points
         # What a folder takes would tell a tenant about the others.
@@ -489,8 +515,17 @@ class Store:
 
     def _check_documents(self) -> None:
         self._check_open()
+        if self._unrecovered:
+            with self._write_lock:
+                self._catch_up()
         if self._tenant is None and self.schema is not None and self.schema.tenants:
             raise IndexMismatchError("this index is divided by tenants: open it with tenant=")
+
+    def _catch_up(self) -> None:
+        """Finish or undo what failed: while the engine cannot even do that, nothing is answered or written."""
+        while self._unrecovered:
+            self._recover(self._unrecovered[0])
+            self._unrecovered.pop(0)
 
     def _record_id(self, document: str) -> str:
         return record_id(document, self._tenant)
@@ -499,37 +534,25 @@ class Store:
         content = self._engine.retrieve([INDEX_POINT]).get(INDEX_POINT)
         if content is None and not self._engine.concurrent and self._engine.count(Filter()) == 0:
             return  # a process was killed while it made the collection; ``create`` makes it anew
-        if content is None or content.get("schema") != SCHEMA_VERSION:
+        record = IndexRecord.parse(content)
+        schema = record.schema
+        if self._precision not in (None, schema.precision):
             raise IndexMismatchError(
-                f"this collection is not an index of schema version {SCHEMA_VERSION}; "
-                "name another one, or index the documents anew"
+                f"this index stores vectors as {schema.precision}, not as {self._precision}: leave precision out, or "
+                "copy it (metaembed copy SRC DST --precision ...)"
             )
-        precision = check_precision(content.get("precision", "f32"))
-        if self._precision not in (None, precision):
-            raise IndexMismatchError(
-                f"this index stores vectors as {precision}, not as {self._precision}: leave precision out, or copy it "
-                "(metaembed copy SRC DST --precision ...)"
-            )
-        tenants = bool(content.get("tenants", False))
-        if self._tenant is not None and not tenants:
+        if self._tenant is not None and not schema.tenants:
             raise IndexMismatchError(
                 "this index is not divided by tenants, so it cannot keep one from seeing another's documents: open it "
                 "without tenant=, or name another one"
             )
-        self.schema = Schema(dim=content["dim"], precision=precision, tenants=tenants)
-        self._take_groups(content)
-        self._model = (content["model"], content["model_name"])
+        self.schema, self.dropping = schema, record.dropping
+        self._model = (record.model, record.model_name)
         if not self._engine.concurrent:
             self._finish_resize()
         # Another client may be writing to a server right now; only its own next write may clean up there.
-        if content["dirty"] and not self._engine.concurrent:
+        if record.dirty and not self._engine.concurrent:
             self._recover()
-
-    def _take_groups(self, content: Mapping[str, Any]) -> None:
-        self.dropping = tuple(content.get("dropping", ()))
-        self.schema = replace(
-            self.known_schema, groups=tuple(content["groups"]), building=tuple(content.get("building", ()))
-        )
 
     def _finish_resize(self) -> None:
         """Make the collection what its record says, after a kill in between."""
@@ -558,7 +581,8 @@ class Store:
             try:
                 yield pending
             except BaseException:
-                self._recover([entry.version for entry in pending] if self._engine.concurrent else None)
+                self._unrecovered.append([entry.version for entry in pending] if self._engine.concurrent else None)
+                self._catch_up()
                 raise
             finally:
                 self._points = None
@@ -574,10 +598,9 @@ class Store:
             with self._calling():
                 self._engine.upsert(points)
 
-    def _commit(self, pending: Sequence[Written], batch: Sequence[Point], schema: Schema) -> None:
+    def _commit(self, pending: Sequence[Written], schema: Schema) -> None:
         if not pending:
             return
-        self._upsert(batch)
         self.refresh()
         if not set(self.known_schema.written) <= set(schema.written):
             # Visible, these points would be missing from every search by the new vectors.
@@ -641,6 +664,12 @@ class Store:
                 self._engine.set_payload({"state": VISIBLE}, ids)
             for ids in _chunks(undo):
                 self._engine.delete_ids(ids)
+            for version in versions or ():
+                # Older versions of what was committed are out of the scope above.
+                committed = [r["document"] for r in records.values() if r["version"] == version]
+                for documents in _chunks(committed):
+                    others = self._my_pages & match("document", *documents)
+                    self._engine.delete(Filter(must=(others,), must_not=(Match("version", (version,)),)))
             mine = [
                 key
                 for key, record in records.items()
@@ -670,10 +699,6 @@ def describe_size(schema: Schema, *, pages: int, points: int) -> dict[str, Any]:
         "windows_per_page": round(windows, 3),
         "budgets": budgets,
     }
-
-
-def _groups_of(schema: Schema, dropping: Sequence[int]) -> dict[str, list[int]]:
-    return {"groups": list(schema.groups), "building": list(schema.building), "dropping": list(dropping)}
 
 
 def _check_tenant_name(tenant: object) -> None:

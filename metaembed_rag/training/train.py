@@ -65,6 +65,9 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
     """
     recipe.validate(Path(recipe.name))
     _check_tensorboard(recipe)
+    if recipe.trainer.get("fsdp") and not torch.cuda.is_available():
+        # accelerate would train without sharding and say nothing.
+        raise InputError("the recipe asks for FSDP, which needs accelerators; leave trainer.fsdp out on processors")
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     images = family_of(recipe.model_type).vision is not None
     for name, rows in triplets.items():

@@ -21,6 +21,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
         self.messages: list[str] = []
+        self.branches: list[str] = []
         self.tokens: set[str | None] = set()
         self.refuse: int | None = None
 
@@ -45,7 +46,11 @@ class _Handler(BaseHTTPRequestHandler):
         if action == "preupload":
             files = json.loads(body)["files"]
             return self._answer({"files": [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in files]})
+        if action == "branch":
+            self.server.branches.append(self.path.rsplit("/", 1)[-1])
+            return self._answer({})
         if action == "commit":
+            self.server.branches.append(self.path.rsplit("/", 1)[-1])
             return self._commit(f"{owner}/{name}", [json.loads(line) for line in body.splitlines()])
         return self._answer({"error": f"unknown {self.path}"}, 404)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sentence_transformers import MultiVectorEncoder
 
 from metaembed_rag.embedding.build import (
     add_adapter,
@@ -153,6 +154,24 @@ def test_a_text_that_names_special_tokens_does_not_become_them(encoder, family, 
         plain = encoder.preprocess(["a b"], task="document", budget=1)["input_ids"][0, :-1].tolist()
         specials = set(transformer.tokenizer.all_special_ids) | set(transformer.tokenizer.get_added_vocab().values())
         assert [token for token in ids if token in specials] == [token for token in plain if token in specials]
+
+
+def test_sentence_transformers_saves_and_loads_the_whole_model(encoder, inputs, tmp_path):
+    encoder.save_pretrained(str(tmp_path))
+    again = MultiVectorEncoder(str(tmp_path), trust_remote_code=True, device="cpu")
+    np.testing.assert_allclose(encode(again, inputs, "query"), encode(encoder, inputs, "query"), atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [["[unused{}]"], ["[unused{}]", "<unused{}>"], ["<unused{}>"]])
+def test_reserved_rows_are_found_under_either_name(names):
+    class Vocabulary:
+        def get_vocab(self):
+            counts = [80 if name == names[-1] else 3 for name in names]
+            found = [name.format(n) for name, count in zip(names, counts, strict=True) for n in range(count)]
+            return {name: row for row, name in enumerate(found)}
+
+    rows = family_of("modernbert").reserve(Vocabulary(), 200, 80)
+    assert rows == list(range(rows[0], rows[0] + 80))
 
 
 def test_an_unknown_backbone_is_told():

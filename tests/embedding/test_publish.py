@@ -116,6 +116,11 @@ def test_a_pushed_model_is_what_the_hub_then_holds(model, hub, tmp_path):
     assert 'MetaEmbed.from_pretrained("me/tiny")' in files["README.md"].decode()
 
 
+def test_a_model_is_pushed_to_a_branch(model, hub):
+    model.push_to_hub("me/tiny", revision="v2", backbone="Qwen/tiny")
+    assert hub.branches == ["v2", "v2"], "made, then committed to"
+
+
 def test_a_backbone_that_nobody_else_has_is_told(model, hub):
     with pytest.raises(ModelError, match="which nobody else could load: pass backbone="):
         model.push_to_hub("me/tiny")
@@ -178,6 +183,8 @@ def test_pickles_and_code_from_outside_are_refused(trained, model, tmp_path, har
     [
         ({"similarity": "max"}, "similarity must be 'sum' or 'mean'"),
         ({"window": 0}, "window must be a whole number"),
+        ({"window": 8}, "window must be a whole number from 16"),
+        ({"dim": 2**40}, "dim must be a whole number from 1 to 131,072"),
         ({"visual_tokens": "many"}, "visual_tokens must be a whole number"),
         ({"groups": [[1]]}, "malformed"),
         ({"colour": "blue"}, "unknown entries"),

@@ -20,7 +20,7 @@ from metaembed_rag.errors import (
     InputError,
     UnsupportedDocumentError,
 )
-from metaembed_rag.pages import Limits, count_pages, find_documents, read_document
+from metaembed_rag.pages import Limits, count_pages, find_documents, read_document, read_page
 
 
 def touch(root, *names):
@@ -157,3 +157,12 @@ def test_importing_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_page_is_read_as_among_the_others(tmp_path):
+    path = text_pdf(tmp_path / "three.pdf", ["first", "second", "third"])
+    assert read_page(path, 2) == list(read_document(path))[1]
+    with pytest.raises(DocumentError, match="no page 4 any more"):
+        read_page(path, 4)
+    with pytest.raises(InputError, match="from 1"):
+        read_page(path, 0)

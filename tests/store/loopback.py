@@ -88,8 +88,13 @@ def _query(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
     )
 
 
+def _describe(client: QdrantClient, name: str, _: dict[str, Any]) -> Any:
+    return client.get_collection(name)
+
+
 _ANSWERS: dict[tuple[str, str], Answer] = {
     ("GET", "exists"): lambda client, name, _: models.CollectionExistence(exists=client.collection_exists(name)),
+    ("GET", ""): _describe,
     ("PUT", ""): _create,
     ("PATCH", ""): _update,
     ("PUT", "vectors/*"): _create_vector,

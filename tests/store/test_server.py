@@ -9,7 +9,7 @@ import pytest
 from metaembed_rag.budget import Budget
 from metaembed_rag.errors import IndexMismatchError, StoreError
 from metaembed_rag.search.plan import Plan, build_stages
-from metaembed_rag.store import client as module
+from metaembed_rag.store import retry as module
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.options import ServerOptions
@@ -25,7 +25,7 @@ def find(store, limit=10):
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr(module, "_BACKOFF", (0.0, 0.0))
+    monkeypatch.setattr(module, "BACKOFF", (0.0, 0.0))
 
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")

@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from metaembed_rag.training.miniature import make_miniature
+from metaembed_rag.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 #: Few Meta Tokens, few steps: what a test of the machinery needs.
@@ -26,6 +29,12 @@ SMALL = {
     "save_steps": 4,
     "log_steps": 1,
 }
+
+
+def write_recipe(recipe: Recipe, path: Path) -> Path:
+    """A recipe as a person would keep it."""
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    return path
 
 
 def write_llava(folder: Path) -> None:

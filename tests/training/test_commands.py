@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from metaembed_rag.cli import app
 from metaembed_rag.errors import InputError
+
+from .conftest import write_recipe
 
 
 def run(*arguments):
@@ -23,7 +24,7 @@ def test_mine_then_train_then_diagnose(miniature, tmp_path):
     assert done.exit_code == 0
     assert "of 200 pairs have a hard negative" in done.output
     recipe = replace(miniature.recipe, sources={"mined": 200}, steps=2, save_steps=2)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    write_recipe(recipe, tmp_path / "recipe.yaml")
     done = run("train", tmp_path / "recipe.yaml", "--data", data, "--output", tmp_path / "run")
     assert done.exit_code == 0
     model = tmp_path / "run" / "model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from metaembed_rag.training.monitor import meta_token_gradients
 from metaembed_rag.training.train import model_config, trainable_encoder
 
 from . import worker
+from .conftest import write_recipe
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -186,3 +188,16 @@ def test_two_processes_compute_what_one_does(processes, tmp_path):
         torch.testing.assert_close(first[name][1], model.layer.weight.grad, atol=1e-9, rtol=0)
     # 2 processes x 4 pairs x 2 documents.
     assert first["equal"].item() == pytest.approx(math.log(16))
+
+
+@pytest.mark.slow
+def test_a_sharded_encoder_gives_the_loss_and_gradients_of_a_whole_one(miniature, processes, tmp_path):
+    write_recipe(miniature.recipe, tmp_path / "recipe.yaml")
+    shutil.copyfile(miniature.test, tmp_path / "pairs.jsonl")
+    processes(Path(__file__).with_name("worker.py"), "sharded", tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    value, whole = first["whole"]
+    for name in ("plain", "cached"):
+        assert (first[name][0] + second[name][0]) / 2 == pytest.approx(value, abs=1e-5)
+        for ours, theirs in zip(first[name][1], whole, strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-5)

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.errors import InputError, MissingDependencyError, ModelError, TrainingError
@@ -24,7 +23,7 @@ from metaembed_rag.training.data import read_pairs
 from metaembed_rag.training.train import CHECKPOINT_FILE, LOG_FILE, train
 from metaembed_rag.training.trainer import newest_checkpoint
 
-from .conftest import ROOT, SMALL, write_llava
+from .conftest import ROOT, SMALL, write_llava, write_recipe
 
 
 def rows(folder):
@@ -108,8 +107,7 @@ def test_what_cannot_be_resumed_is_told(miniature, whole, tmp_path):
 def test_a_killed_run_goes_on_mid_epoch_with_the_same_loss_curve(miniature, tmp_path):
     recipe = replace(miniature.recipe, steps=40, save_steps=6)
     train(recipe, miniature.data, tmp_path / "whole")
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    path = write_recipe(recipe, tmp_path / "recipe.yaml")
     output = tmp_path / "killed"
     command = [sys.executable, "-m", "metaembed_rag.cli", "train", str(path)]
     command += ["--data", str(miniature.data), "--output", str(output)]
@@ -132,8 +130,7 @@ def test_a_killed_run_goes_on_mid_epoch_with_the_same_loss_curve(miniature, tmp_
 def test_two_processes_train_one_model(miniature, whole, processes, tmp_path):
     # Twice the processes with half the batch: the same global batches, so the same losses.
     recipe = replace(miniature.recipe, batch_size=2)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    path = write_recipe(recipe, tmp_path / "recipe.yaml")
     processes("-m", "metaembed_rag.cli", "train", path, "--data", miniature.data, "--output", tmp_path / "run")
     assert losses(tmp_path / "run") == pytest.approx(losses(whole), abs=2e-3)
     found = MetaEmbed.from_pretrained(tmp_path / "run" / "model").encode_queries(["baba beda"])
@@ -159,6 +156,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(miniature, tmp_path):
         ({"batch_size": 201}, InputError, "too few distinct pairs"),
         ({"sub_batch": 3}, InputError, "must divide"),
         ({"steps": 0}, InputError, "steps must be"),
+        ({"trainer": {"fsdp": True}}, InputError, "FSDP, which needs accelerators"),
     ],
     ids=lambda value: str(value)[:24] if isinstance(value, dict) else "",
 )
@@ -221,8 +219,7 @@ def test_one_process_of_texts_and_one_of_pictures_do_not_wait_for_each_other(lla
 def test_two_processes_train_on_mixed_sources(llava, pictures, processes, tmp_path):
     # A source every two pairs, so that the processes hold different ones in some step.
     recipe = replace(llava, sub_batch=2, gradient_checkpointing=True)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe)))))
+    path = write_recipe(recipe, tmp_path / "recipe.yaml")
     processes("-m", "metaembed_rag.cli", "train", path, "--data", pictures, "--output", tmp_path / "run")
     assert losses(tmp_path / "run").keys() == set(range(1, 7))
 

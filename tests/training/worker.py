@@ -56,6 +56,40 @@ def loss(folder: Path) -> None:
     torch.save(found, folder / f"{rank}.pt")
 
 
+def sharded(folder: Path) -> None:
+    """The gathered loss of an encoder whose weights FSDP shards, and of the same encoder in one piece."""
+    from torch.distributed.fsdp import fully_shard
+
+    from metaembed_rag.training.data import read_pairs
+    from metaembed_rag.training.monitor import meta_token_gradients
+    from metaembed_rag.training.recipe import Recipe
+    from metaembed_rag.training.train import model_config, objective_of, trainable_encoder
+
+    recipe = Recipe.load(folder / "recipe.yaml")
+    pairs = read_pairs(folder / "pairs.jsonl")
+    rank = distributed.get_rank()
+
+    def gradients(encoder, rows, **options):
+        batch = []
+        for name in ("query", "positive", "negative"):
+            task = "query" if name == "query" else "document"
+            batch.append({**encoder.preprocess([row[name] for row in rows], task=task), "task": task})
+        value = MMRLoss(encoder, objective=objective_of(recipe), **options)(batch)
+        value.backward()
+        return value.item(), meta_token_gradients(encoder)
+
+    found = {"whole": gradients(trainable_encoder(recipe, model_config(recipe)), pairs[: 2 * PAIRS], gather=False)}
+    for name, mini_batch_size in (("plain", None), ("cached", 3)):
+        encoder = trainable_encoder(recipe, model_config(recipe))
+        for module in list(encoder.modules()):
+            if type(module).__name__ == "BertLayer":
+                fully_shard(module)
+        fully_shard(encoder)
+        rows = pairs[rank * PAIRS : (rank + 1) * PAIRS]
+        found[name] = gradients(encoder, rows, mini_batch_size=mini_batch_size)
+    torch.save(found, folder / f"{rank}.pt")
+
+
 def placeholders(folder: Path) -> None:
     """One process sees texts only, the other pictures only; the vision encoder is trained too."""
     from metaembed_rag.embedding.build import add_adapter, build_encoder, parts
@@ -92,6 +126,6 @@ def placeholders(folder: Path) -> None:
 
 if __name__ == "__main__":
     distributed.init_process_group("gloo")
-    {"loss": loss, "placeholders": placeholders}[sys.argv[1]](Path(sys.argv[2]))
+    {"loss": loss, "sharded": sharded, "placeholders": placeholders}[sys.argv[1]](Path(sys.argv[2]))
     distributed.destroy_process_group()
     assert os.environ["WORLD_SIZE"] == "2"

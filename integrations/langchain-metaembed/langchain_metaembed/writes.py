@@ -18,8 +18,6 @@ from metaembed_rag.pages import OcrMode
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from metaembed_rag import MetaEmbed
-
 _TEXTS = ("texts", "metadatas", "ids", "batch_size")
 
 
@@ -114,7 +112,7 @@ class MetaEmbedWrites(VectorStore):
             picture = open_picture(image, self.index.limits)
             identifier = picture_id(picture) if name is None else name
             # A model with eyes looks at the picture; its text is what the documents say.
-            seen = list(self.index.model.encode_documents([picture])) if _sees(self.index.model) else None
+            seen = list(self.index.model.encode_documents([picture])) if self.index.model.sees else None
             text = "" if ocr == "never" else _read_text(picture)
             added += self.index.add_texts([text], [identifier], [metadata], seen)
         return added
@@ -197,10 +195,6 @@ def _some(ids: list[str] | None, unknown: dict[str, Any]) -> list[str]:
     if ids is None:
         raise InputError("delete needs ids; for all pages of a file use store.index.delete(source=...)")
     return ids
-
-
-def _sees(model: MetaEmbed) -> bool:
-    return bool(getattr(model, "sees", False))
 
 
 def _read_text(picture: Image) -> str:

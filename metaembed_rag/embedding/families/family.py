@@ -83,15 +83,21 @@ class Family:
     vision: Vision | None = None
 
 
-def named_rows(name: Callable[[int], str]) -> Reserve:
-    """Rows that the vocabulary itself names as unused: ``name(0)``, ``name(1)``, ..."""
+def named_rows(*patterns: str) -> Reserve:
+    """Rows that the vocabulary itself names as unused.
+
+    Args:
+        patterns: how entry ``{n}`` may be called, for n = 0, 1, ...; the first pattern that names enough is taken.
+    """
 
     def find(tokenizer: Any, rows: int, count: int) -> list[int]:
         vocabulary = tokenizer.get_vocab()
-        missing = next((name(n) for n in range(count) if name(n) not in vocabulary), None)
-        if missing is not None:
-            raise ModelError(f"it reserves too few tokens for {count} Meta Tokens: its vocabulary has no {missing}")
-        return [int(vocabulary[name(n)]) for n in range(count)]
+        for pattern in patterns:
+            names = [pattern.format(n=n) for n in range(count)]
+            if all(name in vocabulary for name in names):
+                return [int(vocabulary[name]) for name in names]
+        wanted = " or ".join(pattern.format(n=count - 1) for pattern in patterns)
+        raise ModelError(f"it reserves too few tokens for {count} Meta Tokens: its vocabulary has no {wanted}")
 
     return find
 

@@ -86,7 +86,7 @@ def _prepare(backbone: Any) -> None:
 
 #: 200 and more reserved entries.
 MLLAMA = Family(
-    reserve=named_rows(lambda n: f"<|reserved_special_token_{n}|>"),
+    reserve=named_rows("<|reserved_special_token_{n}|>"),
     lora_targets=DECODER_LORA,
     embedding="embed_tokens",
     vision=Vision(

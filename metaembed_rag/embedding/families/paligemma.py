@@ -54,7 +54,7 @@ def _inputs(backbone: Any, features: Features, meta_tokens: int) -> dict[str, An
 
 #: 99 unused entries.
 PALIGEMMA = Family(
-    reserve=named_rows(lambda n: f"<unused{n}>"),
+    reserve=named_rows("<unused{n}>"),
     lora_targets=DECODER_LORA,
     embedding="embed_tokens",
     vision=Vision(

@@ -1,0 +1,108 @@
+"""The index record: the one point that says what a collection is, and the versions of it that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metaembed_rag.errors import IndexMismatchError, InputError
+from metaembed_rag.store.engine import Point
+from metaembed_rag.store.schema import INDEX_POINT, SCHEMA_VERSION, Schema, check_precision
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """What a collection holds, as it is stored.
+
+    Attributes:
+        schema: its vectors.
+        dropping: groups whose vectors are being dropped.
+        model: fingerprint of the model that made them.
+        model_name: for people.
+        dirty: a writer did not finish.
+    """
+
+    schema: Schema
+    dropping: tuple[int, ...]
+    model: str
+    model_name: str
+    dirty: bool = False
+
+    def to_point(self) -> Point:
+        """The point that keeps it."""
+        content = {
+            "kind": "index",
+            # An older release would not know of tenants, and show everybody everything.
+            "schema": 2 if self.schema.tenants else 1,
+            "dim": self.schema.dim,
+            "precision": self.schema.precision,
+            "tenants": self.schema.tenants,
+            **groups_payload(self.schema, self.dropping),
+            "model": self.model,
+            "model_name": self.model_name,
+            "dirty": self.dirty,
+        }
+        return Point(INDEX_POINT, {}, content)
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any] | None) -> IndexRecord:
+        """Read the payload of the point, of any version up to ``SCHEMA_VERSION``.
+
+        Raises:
+            IndexMismatchError: it is missing, newer, or damaged.
+        """
+        version = None if content is None else content.get("schema")
+        if content is None or isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise IndexMismatchError(
+                f"this collection is not an index of schema version 1 to {SCHEMA_VERSION}: name another one, or "
+                "index the documents anew"
+            )
+        if version > SCHEMA_VERSION:
+            raise IndexMismatchError(
+                f"this index is of schema version {version}, made by a newer release of metaembed-rag; this one reads "
+                f"up to {SCHEMA_VERSION}: upgrade it"
+            )
+        try:
+            schema = Schema(
+                dim=_whole(content["dim"]),
+                groups=_groups(content["groups"]),
+                building=_groups(content.get("building", [])),
+                precision=check_precision(content.get("precision", "f32")),
+                tenants=bool(content.get("tenants", False)),
+            )
+            return cls(
+                schema,
+                dropping=_groups(content.get("dropping", [])),
+                model=_text(content["model"]),
+                model_name=_text(content["model_name"]),
+                dirty=bool(content["dirty"]),
+            )
+        except (InputError, KeyError, TypeError) as error:
+            raise IndexMismatchError(
+                f"the record of this index cannot be read ({error}): it is damaged or of a newer release; "
+                "upgrade metaembed-rag, or index the documents anew"
+            ) from error
+
+
+def groups_payload(schema: Schema, dropping: Sequence[int]) -> dict[str, list[int]]:
+    """The fields that a resize changes, together."""
+    return {"groups": list(schema.groups), "building": list(schema.building), "dropping": list(dropping)}
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _groups(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list of Meta Tokens")
+    return tuple(_whole(group) for group in value)

@@ -1,0 +1,194 @@
+"""A fault in every call of every operation: bounded retries, typed errors, and never half of a document or an answer.
+
+After each fault a document is exactly what it was or what it was to become, and doing it again completes it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from metaembed_rag.budget import Budget
+from metaembed_rag.errors import StoreError
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store import retry
+from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.options import ServerOptions
+from metaembed_rag.store.resize import resize
+
+from .conftest import document, rows
+from .faults import ERRORS, Faults
+from .test_resize import Encoder
+
+QUERY = rows(7, 16)
+FOREVER = 10**6
+#: Tries of one call.
+TRIES = 1 + len(retry.BACKOFF)
+
+
+@pytest.fixture(params=["edge", "local-memory", "server"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(retry, "BACKOFF", (0.0, 0.0))
+
+
+@pytest.fixture
+def store(opener):
+    options = {"options": ServerOptions(patience=0.0)} if opener.shared else {}
+    return opener(**options)
+
+
+@pytest.fixture
+def faults(store):
+    store.write([document("other", 1, digest="kept", version="kept")])
+    return Faults(store._engine)
+
+
+def seen(store, budget=Budget(4, 8)):
+    """Pages that a search finds, by document: their versions and numbers."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    for scored in store.search(build_stages(Plan(budget), QUERY), Filter(), 100):
+        payload = scored.payload
+        found.setdefault(payload["document"], set()).add((payload["metadata"]["version"], payload["page"]))
+    return found
+
+
+def version(number):
+    """Version ``number`` of a document of as many pages, each of two windows, and what a search shows of it."""
+    name = f"v{number}"
+    pages = 1 + number % 3
+    return document("a", pages, digest=name, windows=2, seed=number, version=name), {
+        (name, p) for p in range(1, 1 + pages)
+    }
+
+
+@pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
+@pytest.mark.parametrize("fault", ERRORS)
+def test_writing(store, faults, fault, times):
+    old, _ = version(0)
+    store.write([old])
+    allowed = seen(store)["a"]
+    for call in range(1, 60):
+        new, after = version(call)
+        faults.arm(fault, call, times)
+        error = None
+        try:
+            store.write([new])
+        except StoreError as caught:
+            error = caught
+        failed = list(faults.failed)
+        faults.heal()
+        now = seen(store)
+        assert now["other"] == {("kept", 1)}
+        assert now["a"] in (allowed, after), f"half of it after call {call} ({failed[:1]})"
+        if error is None:
+            assert now["a"] == after
+        if not failed:
+            break
+        if error is None or times == 1:
+            assert len(failed) == 1
+        else:
+            # The call that failed, its repetitions, and those of the attempt to clean up.
+            assert len(failed) <= 2 * TRIES
+        store.write([new])
+        assert seen(store)["a"] == after
+        assert store.digests(["a"])["a"].digest == new.digest
+        assert store._engine.count(Filter()) == 2 * len(after) + 1 + 2 + 1, "leftovers"
+        allowed = after
+    else:
+        pytest.fail("every call failed")
+    assert call > 6, "faults were not injected"
+
+
+@pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
+@pytest.mark.parametrize("fault", ["5xx", "lost"])
+def test_deleting(store, faults, fault, times):
+    for delete in (lambda: store.delete_source("a"), lambda: store.delete_pages(["a/1", "a/2", "a/3"])):
+        for call in range(1, 30):
+            entry, before = version(2)
+            store.write([entry])
+            faults.arm(fault, call, times)
+            error = None
+            try:
+                delete()
+            except StoreError as caught:
+                error = caught
+            failed = list(faults.failed)
+            faults.heal()
+            now = seen(store)
+            assert now.get("a") in (None, before), f"half of it after call {call} ({failed[:1]})"
+            assert error is not None or "a" not in now
+            assert now["other"] == {("kept", 1)}
+            if not failed:
+                break
+            delete()
+            assert "a" not in seen(store)
+            assert store._engine.count(Filter()) == 1 + 1 + 1, "leftovers"
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+def test_answers_are_whole_or_errors(store, faults, fault):
+    entry, _ = version(2)
+    store.write([entry])
+    reads = {
+        "search": lambda: seen(store),
+        "get": lambda: [s.payload["text"] for s in store.get(["a/1", "a/2", "a/3", "other/1"])],
+        "vectors": lambda: {page: rows_.shape for page, rows_ in store.vectors(["a/1", "a/2", "other/1"]).items()},
+        "digests": lambda: store.digests(["a", "other"]),
+        "sources": lambda: store.sources(),
+        "points": lambda: (setattr(store, "_points", None), store.points),
+        "info": lambda: store.info()["pages"],
+        "sample": lambda: store.sample_texts(3),
+    }
+    for name, read in reads.items():
+        expected = read()
+        for times in (1, FOREVER):
+            for call in range(1, 12):
+                faults.arm(fault, call, times)
+                try:
+                    assert read() == expected, f"{name} gave something else after a fault in call {call}"
+                except StoreError as error:
+                    assert "failed" in str(error)
+                    assert len(faults.failed) <= TRIES
+                failed = list(faults.failed)
+                faults.heal()
+                assert read() == expected
+                if not failed:
+                    break
+            else:
+                pytest.fail(f"{name}: every call failed")
+
+
+@pytest.mark.parametrize("fault", ["5xx", "lost", "full"])
+def test_resizing(store, faults, fault):
+    entry, pages = document("a", 3, version="v"), {("v", page) for page in (1, 2, 3)}
+    store.write([entry])
+    encoder = Encoder([entry, document("other", 1)])
+    for width in (8, 64):
+        for call in range(1, 40):
+            resize(store, 64 if width == 8 else 8, encoder)
+            faults.arm(fault, call, FOREVER)
+            try:
+                resize(store, width, encoder)
+            except StoreError:
+                faults.heal()
+                widest = store.schema.groups[-1]
+                assert seen(store, Budget(1, widest))["a"] == pages
+                assert resize(store, width, encoder) >= 0
+            else:
+                if faults.failed:
+                    pytest.fail("a lasting fault went unnoticed")
+                faults.heal()
+                break
+            assert store.schema.groups[-1] == width
+            assert seen(store, Budget(1, width))["a"] == pages
+
+
+def test_what_will_not_pass_is_tried_once(store, faults):
+    faults.arm("full", 1, FOREVER)
+    with pytest.raises(StoreError, match=r"disk is full|No space left"):
+        seen(store)
+    assert len(faults.failed) == 1
