@@ -70,6 +70,9 @@ INDEX_VARIABLE = "METAEMBED_INDEX"
 #: Texts written in one go by ``add_texts``: bounds memory, not visibility (each text appears whole).
 TEXTS_AT_ONCE = 256
 
+#: Results of one search: engines set memory aside for all that are asked for.
+_MOST_RESULTS = 1_000_000
+
 
 def default_index_path() -> str:
     """``$METAEMBED_INDEX``, or ``./.metaembed``."""
@@ -310,9 +313,10 @@ class MetaEmbedIndex:
         """
         if (ids is None) == (source is None):
             raise InputError("delete needs either ids or source")
-        if isinstance(ids, str):
-            raise InputError("delete takes a list of ids, not a single one: wrap it in a list")
-        gone = self._store.delete_pages(list(ids or ())) if source is None else self._store.delete_source(source)
+        if source is None:
+            gone = self._store.delete_pages(_checked_ids(ids or ()))
+        else:
+            gone = self._store.delete_source(check_text("a source", source))
         self._store.settle()
         return gone
 
@@ -524,11 +528,11 @@ class MetaEmbedIndex:
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
-        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(list(ids))]
+        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(_checked_ids(ids))]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
         """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
-        return self._store.vectors(list(ids))
+        return self._store.vectors(_checked_ids(ids))
 
     def info(self) -> dict[str, Any]:
         """What is in the index, and what it takes.
@@ -704,6 +708,12 @@ class MetaEmbedIndex:
         result.added += len(new)
 
 
+def _checked_ids(ids: Sequence[str]) -> list[str]:
+    if isinstance(ids, str):
+        raise InputError("this takes a list of ids, not a single one: wrap it in a list")
+    return [check_text("an id", identifier) for identifier in ids]
+
+
 def _by_document(
     entries: Mapping[str, Page], contents: Mapping[str, str], points: Iterator[Any]
 ) -> list[WriteDocument]:
@@ -766,8 +776,8 @@ def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: in
         raise InputError("give a budget or latency_ms, not both: a latency target chooses the budget")
     if latency_ms is not None:
         check_target(latency_ms)
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= _MOST_RESULTS:
+        raise InputError(f"top_k must be a whole number of at least 1 and at most {_MOST_RESULTS:,}, not {top_k!r}")
     return parse_filter(filter)
 
 

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[3]
 FRESH_EVERY = 10
 #: How far a score may be from the one computed here.
 SCORE_TOLERANCE = 1e-3
+OPENING, READY = "opening\n", "ready\n"
 #: Seconds for a writer to start; a loaded machine takes its time.
 START_TIMEOUT = 300
 
@@ -83,24 +84,28 @@ def run_kills(kind: str, engine: EngineName, kills: int, folder: Path, *, seed: 
         round_ += 1
         # Each operation is preferred in turn, so that kills find the short ones too.
         focus = list(OPERATIONS)[round_ % len(OPERATIONS)]
-        delay = generator.uniform(0.0, longest_delay)
-        while_opening = generator.random() < 0.2
+        after, delay = choose_moment(generator, focus, longest_delay)
         said = run_and_kill(
-            (kind, engine, place),
-            folder,
-            state,
-            generator.randrange(1 << 30),
-            delay * 0.1 if while_opening else delay,
-            after="opening" if while_opening else "ready",
-            focus=focus,
+            (kind, engine, place), folder, state, generator.randrange(1 << 30), delay, after=after, focus=focus
         )
         count(report, said)
         if report.kills < kills and generator.random() < 0.25:
             # Again, while the next process mends what the first one left.
-            again = run_and_kill((kind, engine, place), folder, None, 0, generator.uniform(0.0, 0.1), after="opening")
+            again = run_and_kill((kind, engine, place), folder, None, 0, generator.uniform(0.0, 0.1), after=OPENING)
             count(report, again)
         state = inspect(SUBJECTS[kind](place, engine), state, said, report)
     return report
+
+
+def choose_moment(generator: random.Random, focus: str, longest: float) -> tuple[str, float]:
+    """What the writer must have said, and how many seconds later it is killed."""
+    kind = generator.random()
+    if kind < 0.2:
+        return OPENING, generator.uniform(0.0, longest * 0.1)
+    if kind < 0.6:
+        # Deletions take milliseconds: a moment drawn from a whole second would hardly ever fall into one.
+        return f'begin {{"operation": "{focus}"', generator.uniform(0.0, longest * 0.03)
+    return READY, generator.uniform(0.0, longest)
 
 
 def run_and_kill(
@@ -138,9 +143,9 @@ def run_and_kill(
 
 def wait_for(word: str, log: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
-    while f"{word}\n" not in log.read_text():
-        assert process.poll() is None, f"the writer ended before it was {word}, with code {process.returncode}"
-        assert time.monotonic() < deadline, f"the writer was not {word} within {START_TIMEOUT} s"
+    while word not in log.read_text():
+        assert process.poll() is None, f"the writer ended before it said {word!r}, with code {process.returncode}"
+        assert time.monotonic() < deadline, f"the writer did not say {word!r} within {START_TIMEOUT} s"
         time.sleep(0.002)
 
 
@@ -157,7 +162,7 @@ def read_log(text: str) -> Said:
             assert interrupted is not None
             done.append(interrupted)
             interrupted = None
-    return Said("ready\n" in lines, done, interrupted)
+    return Said(READY in lines, done, interrupted)
 
 
 def count(report: KillReport, said: Said) -> None:
