@@ -11,7 +11,6 @@ import argparse
 import json
 import logging
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,11 @@ def untrained(files: Miniature, folder: Path) -> Diagnosis:
 
 
 def run(files: Miniature, folder: Path) -> dict[str, Any]:
-    started = time.perf_counter()
     model = train(files.recipe, files.data, folder)
-    seconds = time.perf_counter() - started
     found = diagnose(MetaEmbed.from_pretrained(model), read_pairs(files.test))
     rows = [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
-    return {"first_loss": losses[0], "last_loss": losses[-1], "seconds": round(seconds, 1), **found.to_json()}
+    return {"first_loss": losses[0], "last_loss": losses[-1], **found.to_json()}
 
 
 def table(results: dict[str, list[dict[str, Any]]], seeds: list[int], steps: int) -> str:

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     with MetaEmbedIndex(options.index, create=False) as index:
-        queries = make_queries(index._store.sample_texts(200, seed=2), seed=2)
+        queries = make_queries(index._store.sample_texts(200, seed=2).values(), seed=2)
         index.search_many(queries[:5], budget=4)
         runs = [asyncio.run(_serve(index, queries, clients, options.requests)) for clients in (1, options.clients)]
         pages = len(index)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with MetaEmbedIndex(options.index, create=False) as index:
         calibration = index.calibrate(progress=False)
         calibration.plot(options.out / "calibration.png")
-        queries = make_queries(index._store.sample_texts(options.queries, seed=1), seed=1)
+        queries = make_queries(index._store.sample_texts(options.queries, seed=1).values(), seed=1)
         targets = options.targets or _targets(calibration)
         runs = []
         for loaded in (False, True):

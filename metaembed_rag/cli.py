@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from metaembed_rag.commands.calibrate import calibrate
+from metaembed_rag.commands.copy import copy
 from metaembed_rag.commands.delete import delete
 from metaembed_rag.commands.demo import demo
 from metaembed_rag.commands.diagnose import diagnose
@@ -37,6 +38,7 @@ app.command()(info)
 app.command()(delete)
 app.command()(calibrate)
 app.command()(resize)
+app.command()(copy)
 app.command()(demo)
 app.command()(doctor)
 app.command()(train)

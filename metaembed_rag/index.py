@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import numpy as np
-
 from metaembed_rag.aio import SERVER_LANES, Lane
-from metaembed_rag.budget import LADDER, Budget, BudgetLike
-from metaembed_rag.embedding.backbone import file_sha256
-from metaembed_rag.errors import DocumentError, IndexNotFoundError, InputError, NothingIndexedError
+from metaembed_rag.budget import BudgetLike
+from metaembed_rag.errors import IndexNotFoundError, InputError
 from metaembed_rag.hit import Added, Hit, Hits
-from metaembed_rag.ingest import (
-    READER_VERSION,
-    canonical_json,
-    digest,
-    embed_again,
-    embed_pages,
-    group_by_source,
-    page_id,
-    text_id,
-    whole_page,
-)
-from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
-from metaembed_rag.pages.clean import check_text
-from metaembed_rag.progress import Progress, make_progress, step_progress
+from metaembed_rag.ingest import embed_again
+from metaembed_rag.pages import Limits, OcrMode, Page
+from metaembed_rag.pages.clean import check_ids, check_text
+from metaembed_rag.progress import step_progress
 from metaembed_rag.search.calibration import Calibration
-from metaembed_rag.search.explanation import Explanation, make_parts
-from metaembed_rag.search.latency import check_target
-from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
-from metaembed_rag.search.query import FloatArray, Query, check_query, describe_query
-from metaembed_rag.search.searcher import Answer, Searcher
-from metaembed_rag.search.stream import Step, pick_steps, stream_answers
-from metaembed_rag.search.targets import Targets
-from metaembed_rag.store.documents import WriteDocument
-from metaembed_rag.store.engine import Scored
-from metaembed_rag.store.filters import Filter as Conditions
-from metaembed_rag.store.filters import parse_filter
+from metaembed_rag.search.explanation import Explanation
+from metaembed_rag.search.plan import Plan
+from metaembed_rag.search.query import FloatArray, Query, check_query
+from metaembed_rag.search.retrieval import Filter, Retrieval
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.resize import resize
-from metaembed_rag.store.schema import GROUPS, Precision, Schema
+from metaembed_rag.store.schema import Precision
 from metaembed_rag.store.store import Store
+from metaembed_rag.writing import Path_, Writer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -58,20 +35,9 @@ if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
     from metaembed_rag.evidence import Evidence, Method
 
-logger = logging.getLogger(__name__)
-
-Path_: TypeAlias = "str | os.PathLike[str]"
-Filter: TypeAlias = "Mapping[str, Any] | None"
-
 #: Where an index lies when nobody says otherwise; the environment variable of this name comes first.
 DEFAULT_INDEX = ".metaembed"
 INDEX_VARIABLE = "METAEMBED_INDEX"
-
-#: Texts written in one go by ``add_texts``: bounds memory, not visibility (each text appears whole).
-TEXTS_AT_ONCE = 256
-
-#: Results of one search: engines set memory aside for all that are asked for.
-_MOST_RESULTS = 1_000_000
 
 
 def default_index_path() -> str:
@@ -149,8 +115,8 @@ class MetaEmbedIndex:
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
         self._store = Store(opened, tenant=tenant, precision=precision)
-        self._searcher = Searcher(self._store, lambda: self.model)
-        self._targets = Targets(self._store, self._searcher, lambda: self.model)
+        self._writer = Writer(self._store, lambda: self.model, self.limits)
+        self._retrieval = Retrieval(self._store, lambda: self.model)
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
         self._writes = Lane(1)
 
@@ -221,31 +187,7 @@ class MetaEmbedIndex:
             NothingIndexedError: none of several documents can be read. As long as one can, the others are
                 in ``skipped`` and logged as warnings.
         """
-        items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else list(documents)
-        fixed = dict(metadata or {})
-        canonical_json(fixed)
-        pages = [item for item in items if isinstance(item, Page)]
-        paths = [os.fspath(item) for item in items if not isinstance(item, Page)]
-        skipped: list[DocumentError] = []
-        files = _find_all(paths, skipped)
-        grouped = group_by_source(pages)
-        result = Added(skipped=skipped)
-        with make_progress(progress) as bar:
-            bar.begin(len(files) + len(grouped))
-            for file in files:
-                try:
-                    self._add_file(file, ocr, fixed, result, bar)
-                except DocumentError as error:
-                    logger.warning("skipped %s", error)
-                    result.skipped.append(error)
-                bar.finish()
-            for source, members in grouped.items():
-                self._add_pages(source, members, result, bar)
-                bar.finish()
-        if result.skipped and not result:
-            raise result.skipped[0] if len(result.skipped) == 1 else NothingIndexedError(result.skipped)
-        self._store.settle()
-        return result
+        return self._writer.add(documents, ocr=ocr, metadata=metadata, progress=progress)
 
     def add_texts(
         self,
@@ -271,36 +213,7 @@ class MetaEmbedIndex:
         Raises:
             InputError: lengths differ, an id occurs twice, or a value is of the wrong type.
         """
-        if isinstance(texts, str):
-            raise InputError("add_texts takes a list of texts, not a single one: wrap it in a list")
-        metas = _aligned("metadatas", metadatas, len(texts))
-        names = _aligned("ids", ids, len(texts))
-        given = _aligned("embeddings", embeddings, len(texts))
-        ready: dict[str, FloatArray] = {}
-        entries: dict[str, Page] = {}
-        order: list[str] = []
-        for text, name, meta, rows in zip(texts, names, metas, given, strict=True):
-            check_text("each of texts", text)
-            values = dict(meta or {})
-            canonical_json(values)
-            identifier = text_id(text, values) if name is None else check_text("an id", name)
-            if not identifier:
-                raise InputError("an id must not be empty; leave ids out to have them made")
-            if name is not None and identifier in entries:
-                raise InputError(f"the id {identifier!r} occurs twice")
-            entries[identifier] = Page(
-                source=str(values.get("source", identifier)), number=_number(values), text=text, metadata=values
-            )
-            order.append(identifier)
-            if rows is not None:
-                ready[identifier] = np.asarray(rows, dtype=np.float32)
-        result = Added(order)
-        identifiers = list(entries)
-        for start in range(0, len(identifiers), TEXTS_AT_ONCE):
-            chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
-            self._add_text_chunk(chunk, ready, result)
-        self._store.settle()
-        return result
+        return self._writer.add_texts(texts, ids, metadatas, embeddings)
 
     def delete(self, ids: Sequence[str] | None = None, *, source: str | None = None) -> int:
         """Delete pages by id, or all documents of a source.
@@ -314,7 +227,7 @@ class MetaEmbedIndex:
         if (ids is None) == (source is None):
             raise InputError("delete needs either ids or source")
         if source is None:
-            gone = self._store.delete_pages(_checked_ids(ids or ()))
+            gone = self._store.delete_pages(check_ids(ids or ()))
         else:
             gone = self._store.delete_source(check_text("a source", source))
         self._store.settle()
@@ -392,20 +305,7 @@ class MetaEmbedIndex:
 
         Args and errors are those of ``search``.
         """
-        if isinstance(queries, (str, Mapping)):
-            raise InputError("search_many takes a list of queries, not a single one: wrap it in a list")
-        for query in queries:
-            check_query(query)
-        conditions = _check_search(budget, latency_ms, top_k, filter)
-        if latency_ms is None:
-            plan = self.plan("full" if budget is None else budget, top_k)
-            if self._store.points == 0:
-                return [_no_hits(query, plan.budget) for query in queries]
-            answers = self._searcher.run_many(queries, plan, conditions, top_k)
-            return [_hits(query, answer, plan) for query, answer in zip(queries, answers, strict=True)]
-        if self._store.points == 0:
-            return [_no_hits(query, Budget(1, 1)) for query in queries]
-        return [self._search_within(query, latency_ms, conditions, top_k) for query in queries]
+        return self._retrieval.search(queries, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)
 
     def stream(
         self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
@@ -425,22 +325,7 @@ class MetaEmbedIndex:
         Raises:
             InputError, FilterError: as for ``search``, when called.
         """
-        check_query(query)
-        conditions = _check_search(None, latency_ms, top_k, filter)
-        if self._store.points == 0:
-            return iter([_no_hits(query, Budget(1, 1))])
-        seconds = None if latency_ms is None else latency_ms / 1000
-        reached = stream_answers(
-            self._searcher,
-            query,
-            self._steps(seconds, top_k),
-            conditions,
-            top_k,
-            seconds=seconds,
-            load=self._targets.load(),
-            clock=time.perf_counter,
-        )
-        return (_hits(query, one.answer, one.plan, target_ms=latency_ms, final=one.final) for one in reached)
+        return self._retrieval.stream(query, latency_ms=latency_ms, top_k=top_k, filter=filter)
 
     def explain(
         self,
@@ -456,31 +341,7 @@ class MetaEmbedIndex:
         Stages run inside the engine in one go, so each is timed by running the plan up to it: this takes longer than
         a search. Args and errors are those of ``search``.
         """
-        check_query(query)
-        conditions = _check_search(budget, latency_ms, top_k, filter)
-        if self._store.points == 0:
-            raise InputError("there is nothing to explain: the index is empty")
-        choice = None if latency_ms is None else self._targets.choose(latency_ms / 1000)
-        if choice is None:
-            plan = self.plan("full" if budget is None else budget, top_k)
-        else:
-            plan = choice.plan.for_results(top_k)
-        answer = self._searcher.run(query, plan, conditions, top_k)
-        if choice is not None:
-            self._targets.observe(choice, answer.seconds)
-        rows, encoding = self._searcher.encode([query], plan.budget.query)
-        observed = self._searcher.time_stages(rows[0], plan, conditions, top_k)
-        measured = self._targets.measured(plan if choice is None else choice.plan)
-        return Explanation(
-            query=describe_query(query),
-            plan=plan,
-            target_ms=latency_ms,
-            predicted_p95_ms=None if choice is None else choice.p95 * 1000,
-            reachable=choice is None or choice.reachable,
-            parts=make_parts(plan, measured, self._targets.load(), encoding, observed),
-            hits=_hits(query, answer, plan, target_ms=latency_ms, reachable=choice is None or choice.reachable),
-            notes=tuple(f"the calibration is stale: {reason}" for reason in self._targets.stale()),
-        )
+        return self._retrieval.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)
 
     def calibrate(
         self,
@@ -507,32 +368,27 @@ class MetaEmbedIndex:
         for query in queries or ():
             check_query(query)
         with step_progress("calibrating", progress) as advance:
-            return self._targets.calibrate(queries, labels=labels, advance=advance)
+            return self._retrieval.targets.calibrate(queries, labels=labels, advance=advance)
 
     @property
     def calibration(self) -> Calibration | None:
         """The figures that ``calibrate`` kept in the index; None before."""
-        return self._targets.calibration
+        return self._retrieval.targets.calibration
 
     def plan(self, budget: BudgetLike = "full", top_k: int = 5) -> Plan:
         """The stages that a search at this budget would run on the index as it is now.
 
         The measured best of the budget where the index was calibrated, else one for its size.
         """
-        groups = self._groups
-        wanted = resolve_budget(budget, groups)
-        measured = self._targets.plan_for(wanted)
-        if measured is not None:
-            return measured.for_results(top_k)
-        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups)
+        return self._retrieval.plan(budget, top_k)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """Pages by id, in the order given, with a score of 0; ids that do not exist are left out."""
-        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(_checked_ids(ids))]
+        return self._retrieval.get(ids)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
         """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
-        return self._store.vectors(_checked_ids(ids))
+        return self._store.vectors(check_ids(ids))
 
     def info(self) -> dict[str, Any]:
         """What is in the index, and what it takes.
@@ -547,11 +403,7 @@ class MetaEmbedIndex:
             ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like
             these in an index resized to that rung.
         """
-        calibration = self._targets.calibration
-        summary = None
-        if calibration is not None:
-            summary = {"created": calibration.created, "points": calibration.points, "stale": self._targets.stale()}
-        return {"path": self.path, **self._store.info(), "calibration": summary}
+        return {"path": self.path, **self._store.info(), "calibration": self._retrieval.targets.summary()}
 
     def __len__(self) -> int:
         """Pages in the index."""
@@ -619,128 +471,6 @@ class MetaEmbedIndex:
         while (hits := await self._reads.run(next, stream, None)) is not None:
             yield hits
 
-    # -- inside ----------------------------------------------------------------------------------------
-
-    def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int) -> Hits:
-        choice = self._targets.choose(latency_ms / 1000)
-        begun = time.perf_counter()
-        plan = choice.plan.for_results(top_k)
-        answer = self._searcher.run(query, plan, conditions, top_k)
-        self._targets.observe(choice, time.perf_counter() - begun)
-        return _hits(query, answer, plan, target_ms=latency_ms, reachable=choice.reachable)
-
-    def _steps(self, seconds: float | None, top_k: int) -> list[Step]:
-        """Plans for a stream, cheapest first: measured ones that fit the time, or the ladder."""
-        load = self._targets.load() / 1000
-        rungs = self._targets.rungs()
-        if not rungs:
-            return [Step(self.plan(rung, top_k)) for rung in LADDER if rung.document in self._groups]
-        fitting = [one for one in rungs if seconds is None or one.total.p50 * load <= seconds]
-        steps = [Step(one.plan.for_results(top_k), one.search.p50 / 1000) for one in fitting or rungs[:1]]
-        return pick_steps(sorted(steps, key=lambda step: step.seconds or 0.0))
-
-    @property
-    def _groups(self) -> tuple[int, ...]:
-        schema = self._store.schema
-        return GROUPS if schema is None else schema.groups
-
-    def _ensure(self) -> MetaEmbed:
-        """Make the collection on the first write, when the model tells its width."""
-        model = self.model
-        if not self._store.exists:
-            self._store.create(Schema(dim=model.dim), model=model.fingerprint, model_name=model.config.name)
-        return model
-
-    def _add_file(self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress) -> None:
-        # First, because it refuses what is no document, or too large, before the content is read for its digest.
-        reading = read_document(file, ocr=ocr, limits=self.limits)
-        content = digest(_content_of(file), ocr, str(READER_VERSION), canonical_json(metadata))
-        if self._unchanged(file, content, result):
-            return
-        bar.document(file, count_pages(file, limits=self.limits))
-        pages: list[Page] = []
-        for page in reading:
-            # Word boxes and pictures are drawn from the file when somebody looks; a long book's do not fit memory.
-            pages.append(replace(page, words=(), render=None, metadata={**page.metadata, **metadata}))
-            bar.read(page.route)
-        self._write_pages(file, content, pages, result, bar)
-
-    def _add_pages(self, source: str, pages: list[Page], result: Added, bar: Progress) -> None:
-        content = digest(*(f"{page.number}\n{canonical_json(dict(page.metadata))}\n{page.text}" for page in pages))
-        if self._unchanged(source, content, result):
-            return
-        bar.document(source, len(pages))
-        self._write_pages(source, content, pages, result, bar)
-
-    def _unchanged(self, document: str, content: str, result: Added) -> bool:
-        known = self._store.digests([document]).get(document)
-        if known is None or known.digest != content:
-            return False
-        result.extend(known.page_ids)
-        result.unchanged += len(known.page_ids)
-        return True
-
-    def _write_pages(self, source: str, content: str, pages: list[Page], result: Added, bar: Progress) -> None:
-        model = self._ensure()
-        named = [(page_id(source, page.number), page) for page in pages]
-        self._store.write([WriteDocument(source, source, content, embed_pages(model, named, bar))])
-        result.extend(identifier for identifier, _ in named)
-        result.added += len(named)
-
-    def _add_text_chunk(self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], result: Added) -> None:
-        contents = {
-            key: digest(
-                page.text, canonical_json(dict(page.metadata)), *([ready[key].tobytes()] if key in ready else [])
-            )
-            for key, page in entries.items()
-        }
-        known = self._store.digests(list(entries)) if self._store.exists else {}
-        new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
-        result.unchanged += len(entries) - len(new)
-        if not new:
-            return
-        model = self._ensure()
-        points = chain(
-            (whole_page(key, page, ready[key]) for key, page in new.items() if key in ready),
-            embed_pages(model, ((key, page) for key, page in new.items() if key not in ready)),
-        )
-        self._store.write(_by_document(new, contents, points))
-        result.added += len(new)
-
-
-def _checked_ids(ids: Sequence[str]) -> list[str]:
-    if isinstance(ids, str):
-        raise InputError("this takes a list of ids, not a single one: wrap it in a list")
-    return [check_text("an id", identifier) for identifier in ids]
-
-
-def _by_document(
-    entries: Mapping[str, Page], contents: Mapping[str, str], points: Iterator[Any]
-) -> list[WriteDocument]:
-    members: dict[str, list[Any]] = {key: [] for key in entries}
-    for point in points:
-        members[point.id].append(point)
-    return [WriteDocument(key, page.source, contents[key], members[key]) for key, page in entries.items()]
-
-
-def _find_all(paths: Sequence[str], skipped: list[DocumentError]) -> list[str]:
-    """Every file below the paths once, in order; what cannot be found goes to ``skipped``."""
-    files: dict[str, None] = {}
-    for path in paths:
-        try:
-            files.update(dict.fromkeys(find_documents(path)))
-        except DocumentError as error:
-            logger.warning("skipped %s", error)
-            skipped.append(error)
-    return list(files)
-
-
-def _content_of(file: str) -> str:
-    try:
-        return file_sha256(Path(file))
-    except OSError as error:
-        raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
-
 
 def _address(
     path: str | None, url: str | None, collection: str, engine: str | None, tenant: str | None
@@ -755,67 +485,3 @@ def _address(
     else:
         place = {"path": path} if engine != "local" else {"path": path, "collection": collection, "engine": engine}
     return place if tenant is None else {**place, "tenant": tenant}
-
-
-def _number(metadata: Mapping[str, Any]) -> int:
-    """The page that a text says it is."""
-    page = metadata.get("page")
-    return page if isinstance(page, int) and not isinstance(page, bool) and 1 <= page < 2**31 else 1
-
-
-def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[Any]:
-    if values is None:
-        return [None] * length
-    if isinstance(values, (str, Mapping)) or len(values) != length:
-        raise InputError(f"{name} must have one entry a text ({length})")
-    return values
-
-
-def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: int, filter: Filter) -> Conditions:
-    if budget is not None and latency_ms is not None:
-        raise InputError("give a budget or latency_ms, not both: a latency target chooses the budget")
-    if latency_ms is not None:
-        check_target(latency_ms)
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= _MOST_RESULTS:
-        raise InputError(f"top_k must be a whole number of at least 1 and at most {_MOST_RESULTS:,}, not {top_k!r}")
-    return parse_filter(filter)
-
-
-def _hits(
-    query: Query,
-    answer: Answer,
-    plan: Plan,
-    *,
-    target_ms: float | None = None,
-    reachable: bool = True,
-    final: bool = True,
-) -> Hits:
-    return Hits(
-        (_hit(scored, answer.budget) for scored in answer.scored),
-        query=describe_query(query),
-        budget=answer.budget,
-        plan=plan.describe(),
-        seconds=answer.seconds,
-        target_ms=target_ms,
-        reachable=reachable,
-        final=final,
-    )
-
-
-def _no_hits(query: Query, budget: Budget) -> Hits:
-    return Hits(query=describe_query(query), budget=budget, plan="the index is empty", seconds=0.0)
-
-
-def _hit(scored: Scored, budget: Budget) -> Hit:
-    payload = scored.payload
-    return Hit(
-        id=payload["id"],
-        score=scored.score,
-        source=payload["source"],
-        page=payload["page"],
-        text=payload["text"],
-        metadata=payload["metadata"],
-        budget=budget,
-        span=(payload["span"][0], payload["span"][1]),
-        route=payload["route"],
-    )

@@ -121,6 +121,12 @@ def calibration_table(calibration: Calibration, console: Console | None = None) 
         figures = (one.encode.p50, one.search.p50, one.total.p50, one.total.p95)
         table.add_row(*(f"{value:.1f}" for value in figures), f"{one.quality:.3f}", Text(one.plan.describe()))
     console.print(table)
+    if calibration.loss is not None:
+        loss = calibration.loss
+        note = (
+            f"stored as {loss.precision}: scores differ by {loss.score_error:.2%}, best quarter of {loss.pages} pages"
+        )
+        console.print(Text(f"{note} agrees by {loss.overlap:.3f}"))
 
 
 def snippet(text: str, length: int = SNIPPET) -> str:

@@ -25,6 +25,9 @@ PICTURE_DENSITY = 2
 #: Drawn finer than shown, then scaled down: thin strokes stay whole.
 _DPI = 120
 
+#: Cards of one answer that show a picture; the others do without, so that a notebook stays small.
+PICTURES = 20
+
 _ROUTES = {"layer": "text layer", "ocr": "read by OCR", "text": "plain text"}
 FONT = (
     "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif;font-size:14px;line-height:1.45"
@@ -54,7 +57,7 @@ def hit_html(
         query: its words are marked in the passage.
         seconds: what the search took.
         rank: place among the hits, from 1.
-        width: of the picture, in CSS pixels.
+        width: of the picture, in CSS pixels; 0 leaves it out.
         length: characters of the passage that are shown.
         link: make the page's name a link to the local file; for reports, since notebooks travel.
     """
@@ -95,7 +98,10 @@ def hits_html(
         f'<div style="font-family:system-ui,sans-serif;margin:4px 0 10px"><b style="font-size:16px">{escape(query)}</b>'
         f'<div style="{MUTED}">{escape(" · ".join(told))}</div></div>'
     )
-    cards = (hit_html(hit, query, rank=rank, width=width, length=length, link=link) for rank, hit in enumerate(hits, 1))
+    cards = (
+        hit_html(hit, query, rank=rank, width=width if rank <= PICTURES else 0, length=length, link=link)
+        for rank, hit in enumerate(hits, 1)
+    )
     return f'<div class="metaembed-hits">{head}{"".join(cards)}</div>'
 
 
@@ -119,7 +125,7 @@ def _name(hit: Hit, link: bool) -> str:
 
 
 def _picture(hit: Hit, width: int) -> str:
-    if hit.route == "text":
+    if hit.route == "text" or width == 0:
         return ""
     frame = f"flex:none;width:{width}px;border:1px solid rgba(128,128,128,.35);border-radius:4px"
     try:

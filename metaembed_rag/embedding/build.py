@@ -30,14 +30,18 @@ ADAPTER_CONFIG_FILE = "adapter_config.json"
 
 
 def build_encoder(
-    config: ModelConfig, *, device: str | None = None, attention: str = "sdpa", dtype: str | torch.dtype | None = None
+    config: ModelConfig,
+    *,
+    device: str | None = None,
+    attention: str | None = None,
+    dtype: str | torch.dtype | None = None,
 ) -> MultiVectorEncoder:
     """The bare backbone with Meta Tokens and head, none of them trained.
 
     Args:
         config: what to build.
         device: where; None lets torch choose.
-        attention: transformers' attention implementation.
+        attention: transformers' attention implementation; None takes the fastest that it has for the backbone.
         dtype: of the backbone's weights, such as "bfloat16"; None keeps the checkpoint's own.
 
     Raises:
@@ -46,7 +50,8 @@ def build_encoder(
     family = family_of(config.model_type)
     folder = resolve_backbone(config.backbone)
     check_model_type(folder, config.model_type)
-    options: dict[str, Any] = {"attn_implementation": attention} | ({} if dtype is None else {"dtype": dtype})
+    wanted = {"attn_implementation": attention, "dtype": dtype}
+    options = {name: value for name, value in wanted.items() if value is not None}
     try:
         with quietly():
             transformer = _load_transformer(folder, family, config, options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.errors import IndexMismatchError
+from metaembed_rag.search.loss import PrecisionLoss
 from metaembed_rag.search.machine import describe_machine
 from metaembed_rag.search.plan import Plan
 
@@ -87,6 +88,7 @@ class Calibration:
         queries: how many were asked.
         top_k: pages compared.
         labelled: qualities are nDCG against labels, not overlap with the full budget.
+        loss: what the storage precision costs; None for "f32", or where the model looks at pages.
     """
 
     measured: tuple[Measured, ...]
@@ -98,6 +100,7 @@ class Calibration:
     queries: int
     top_k: int
     labelled: bool
+    loss: PrecisionLoss | None = None
 
     @property
     def front(self) -> tuple[Measured, ...]:
@@ -179,8 +182,11 @@ class Calibration:
                 )
                 for one in content["measured"]
             )
-            rest = {key: value for key, value in content.items() if key not in ("version", "measured", "groups")}
-            return cls(measured=measured, groups=tuple(content["groups"]), **rest)
+            rest = {
+                key: value for key, value in content.items() if key not in ("version", "measured", "groups", "loss")
+            }
+            loss = None if content.get("loss") is None else PrecisionLoss(**content["loss"])
+            return cls(measured=measured, groups=tuple(content["groups"]), loss=loss, **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise IndexMismatchError(
                 f"the calibration kept in this index is damaged ({error}); run: metaembed calibrate"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from metaembed_rag.budget import Budget
+from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import IndexMismatchError
 from metaembed_rag.search.calibrate import Labels, calibrate
 from metaembed_rag.search.calibration import Calibration, Measured, pareto_front
 from metaembed_rag.search.latency import Choice, LatencyController, Rung, check_target
+from metaembed_rag.search.loss import SAMPLE, PrecisionLoss, measure_precision
 from metaembed_rag.search.plan import MIDDLE, Plan
 from metaembed_rag.search.questions import make_queries
 from metaembed_rag.search.searcher import Searcher
@@ -77,7 +79,7 @@ class Targets:
             count: queries to make.
             advance: told the steps done and their number.
         """
-        chosen = make_queries(self._store.sample_texts(count)) if queries is None else list(queries)
+        chosen = make_queries(self._store.sample_texts(count).values()) if queries is None else list(queries)
         found = calibrate(
             self._searcher,
             self._store,
@@ -86,6 +88,7 @@ class Targets:
             labels=labels,
             advance=advance,
         )
+        found = replace(found, loss=self._precision_loss(chosen))
         self._store.annotate(KEY, found.to_dict())
         with self._lock:
             self._calibration, self._loaded, self._controller = found, True, None
@@ -120,6 +123,13 @@ class Targets:
             return []
         return calibration.stale(points=self._store.points, groups=schema.groups)
 
+    def summary(self) -> dict[str, Any] | None:
+        """When the calibration was made, the windows then, and why it is stale; None where there is none."""
+        calibration = self.calibration
+        if calibration is None:
+            return None
+        return {"created": calibration.created, "points": calibration.points, "stale": self.stale()}
+
     def measured(self, plan: Plan) -> Measured | None:
         """The figures of a plan."""
         calibration = self.calibration
@@ -133,6 +143,14 @@ class Targets:
             return 1.0 if self._controller is None else self._controller.load
 
     # -- inside ----------------------------------------------------------------------------------------
+
+    def _precision_loss(self, queries: Sequence[str]) -> PrecisionLoss | None:
+        schema = self._store.schema
+        if schema is None or schema.precision == "f32":
+            return None
+        texts = self._store.sample_texts(SAMPLE, seed=1)
+        rows, _ = self._searcher.encode(list(queries), LADDER[-1].query)
+        return measure_precision(schema.precision, self._model(), texts, self._store.vectors(list(texts)), rows)
 
     def _steering(self) -> LatencyController:
         with self._lock:

@@ -17,7 +17,14 @@ from qdrant_client import QdrantClient, models
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
-from metaembed_rag.store.layout import new_settings, new_vector, payload_indexes, spread, vectors_config
+from metaembed_rag.store.layout import (
+    PRECISION_SINCE,
+    new_settings,
+    new_vector,
+    payload_indexes,
+    spread,
+    vectors_config,
+)
 from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.retry import passing, pauses, to_store_error
 from metaembed_rag.store.schema import Schema, vector_name
@@ -157,9 +164,24 @@ class ClientEngine:
 
     @_guarded
     def _create_collection(self, schema: Schema) -> None:
+        if self.name == "server":
+            self._check_version(schema)
         if not self._client.collection_exists(self._collection):  # else an answer was lost
             self._client.create_collection(
                 self._collection, vectors_config=vectors_config(schema, self._options), **spread(self._options)
+            )
+
+    def _check_version(self, schema: Schema) -> None:
+        # By gRPC an older server takes a datatype that it does not know for its default, silently.
+        needed = PRECISION_SINCE.get(schema.precision)
+        if needed is None:
+            return
+        version = self._client.info().version
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if numbers < needed:
+            raise InputError(
+                f"precision={schema.precision!r} needs a Qdrant server of version {needed[0]}.{needed[1]} or newer, "
+                f"and this one is {version}: upgrade it, or use f16"
             )
 
     @_guarded

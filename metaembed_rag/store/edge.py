@@ -78,6 +78,7 @@ class EdgeEngine:
         self._temporary = folder == ":memory:"
         self.folder = Path(tempfile.mkdtemp(prefix="metaembed-")) if self._temporary else Path(folder)
         self._shard: qe.EdgeShard | None = None
+        self._closed = False
         if self.exists():
             self._shard = self._load()
         elif self.folder.is_dir() and any(self.folder.iterdir()):
@@ -241,17 +242,22 @@ class EdgeEngine:
 
     @_wrapped
     def close(self) -> None:
-        if self._shard is not None:
-            shard, self._shard = self._shard, None
-            try:
-                shard.flush()
-            finally:
-                shard.close()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shard, self._shard = self._shard, None
+        self._closed = True
+        try:
+            if shard is not None:
+                try:
+                    shard.flush()
+                finally:
+                    shard.close()  # what could not be flushed is in the log
+        finally:
+            if self._temporary:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def _open(self) -> qe.EdgeShard:
+        if self._shard is None and not self._closed and self.exists():
+            self._shard = self._load()  # after a reload that failed
         if self._shard is None:
             raise StoreError("the collection was not created yet")
         return self._shard

@@ -16,6 +16,8 @@ _DATATYPES = {
     "int8": models.Datatype.TURBO8,
     "4bit": models.Datatype.TURBO8,
 }
+#: First releases of the server that know these.
+PRECISION_SINCE: dict[str, tuple[int, int]] = {"int8": (1, 20), "4bit": (1, 20)}
 
 
 def vectors_config(schema: Schema, options: ServerOptions) -> dict[str, models.VectorParams]:

@@ -10,6 +10,9 @@ from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.store.engine import Point
 from metaembed_rag.store.schema import INDEX_POINT, SCHEMA_VERSION, Schema, check_precision
 
+#: In place of the version while a copy is not whole.
+COPYING = 0
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRecord:
@@ -29,12 +32,16 @@ class IndexRecord:
     model_name: str
     dirty: bool = False
 
+    @property
+    def version(self) -> int:
+        """Of the format: an older release would not know of tenants, and show everybody everything."""
+        return 2 if self.schema.tenants else 1
+
     def to_point(self) -> Point:
         """The point that keeps it."""
         content = {
             "kind": "index",
-            # An older release would not know of tenants, and show everybody everything.
-            "schema": 2 if self.schema.tenants else 1,
+            "schema": self.version,
             "dim": self.schema.dim,
             "precision": self.schema.precision,
             "tenants": self.schema.tenants,
@@ -53,6 +60,8 @@ class IndexRecord:
             IndexMismatchError: it is missing, newer, or damaged.
         """
         version = None if content is None else content.get("schema")
+        if version == COPYING and not isinstance(version, bool):
+            raise IndexMismatchError("this is an unfinished copy of an index: finish it with metaembed copy SRC DST")
         if content is None or isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise IndexMismatchError(
                 f"this collection is not an index of schema version 1 to {SCHEMA_VERSION}: name another one, or "

@@ -473,17 +473,17 @@ class Store:
         with self._calling():
             return self._engine.retrieve([home]).get(home, {}).get(key)
 
-    def sample_texts(self, count: int, seed: int = 0) -> list[str]:
-        """Texts of pages drawn at random: the same seed draws the same from the same pages."""
+    def sample_texts(self, count: int, seed: int = 0) -> dict[str, str]:
+        """Texts by id of pages drawn at random: the same seed draws the same from the same pages."""
         self._check_documents()
         if not self.exists:
-            return []
+            return {}
         with self._calling():
             homes = sorted(point for point, _ in self._engine.scroll(self._my_visible & _FIRST_WINDOWS, ["id"]))
         drawn = random.Random(seed).sample(homes, min(count, len(homes)))  # noqa: S311 - a sample, not a secret
         with self._calling():
             found = self._engine.retrieve(drawn)
-        return [found[point]["text"] for point in drawn if point in found]
+        return {found[point]["id"]: found[point]["text"] for point in drawn if point in found}
 
     def info(self) -> dict[str, Any]:
         """Counts and settings; see ``MetaEmbedIndex.info``."""

@@ -70,6 +70,8 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         raise InputError("the recipe asks for FSDP, which needs accelerators; leave trainer.fsdp out on processors")
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     images = family_of(recipe.model_type).vision is not None
+    if images and recipe.teacher_weight:
+        raise InputError("teacher_weight distils text backbones; set it to 0 for one that sees")
     for name, rows in triplets.items():
         if has_images(rows) and not images:
             raise InputError(

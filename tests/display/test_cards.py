@@ -119,6 +119,12 @@ def test_a_page_picture_is_small_and_inside_the_card(picture):
     assert_harmless(html)
 
 
+def test_long_answers_stay_small(picture, monkeypatch):
+    monkeypatch.setattr("metaembed_rag.display.cards.PICTURES", 2)
+    html = hits(*[picture] * 5)._repr_html_()
+    assert (html.count("<img"), html.count("score 3.210")) == (2, 5)
+
+
 def test_a_missing_source_is_said_on_the_card(tmp_path):
     gone = hit(source=str(tmp_path / "gone.pdf"), route="layer")
     text = assert_harmless(gone._repr_html_()).text

@@ -12,6 +12,7 @@ from transformers import (
     BertConfig,
     BertModel,
     CLIPVisionConfig,
+    Gemma2Config,
     GemmaConfig,
     LlavaConfig,
     LlavaModel,
@@ -197,11 +198,11 @@ def mllama(folder: Path) -> None:
     MllamaImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(folder)
 
 
-def paligemma(folder: Path) -> None:
+def paligemma(folder: Path, *, language: type[GemmaConfig] | type[Gemma2Config] = GemmaConfig) -> None:
     names = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
     vocabulary = make_tokenizer(folder, names, [*names.values(), "<image>"], [f"<unused{n}>" for n in range(12)])
     config = PaliGemmaConfig(
-        text_config=GemmaConfig(vocab_size=len(vocabulary), head_dim=8, **_TEXT),
+        text_config=language(vocab_size=len(vocabulary), head_dim=8, **_TEXT),
         vision_config=SiglipVisionConfig(
             hidden_size=16,
             intermediate_size=24,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import Gemma2Config
 
 from metaembed_rag import MetaEmbed, MetaEmbedIndex, Page
 from metaembed_rag.embedding.build import add_adapter, build_encoder, parts, save_adapter
@@ -18,7 +19,7 @@ from metaembed_rag.errors import DocumentError, InputError, ModelError
 from metaembed_rag.ingest import embed_again
 from metaembed_rag.store.resize import StoredWindow
 
-from .miniatures import SEEING, qwen2_5_vl
+from .miniatures import SEEING, paligemma, qwen2_5_vl
 
 NOISE = Image.effect_noise((90, 60), 80).convert("RGB")
 
@@ -147,6 +148,19 @@ def test_aspect_ratios_keep_the_numbers_of_the_backbone(miniature):
         for size in ((56, 28), (28, 56))
     )
     assert [vision.supported_aspect_ratios[number] for number in (wide, tall)] == [[1, 2], [2, 1]]
+
+
+def test_paligemma_2_nests_too(tmp_path):
+    """Of the same type, but its language model has sliding windows and no fast attention kernel."""
+    paligemma(tmp_path, language=Gemma2Config)
+    config = ModelConfig("m", str(tmp_path), "paligemma", query_tokens=4, document_tokens=8, dim=16, window=64)
+    encoder = build_encoder(config, device="cpu")
+    items = ["a", "a longer text", NOISE, {"text": "b", "image": NOISE}]
+    rows = np.stack(encoder.encode(items, task="document", convert_to_numpy=True))
+    few = np.stack(encoder.encode(items, task="document", budget=3, convert_to_numpy=True))
+    np.testing.assert_allclose(few, rows[:, :3], atol=1e-5)
+    alone = np.concatenate([encoder.encode([item], task="document", convert_to_numpy=True) for item in items])
+    np.testing.assert_allclose(alone, rows, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["paligemma", "llava"])

@@ -181,3 +181,8 @@ def test_a_four_bit_index_is_measured_with_its_codes_too(model, tmp_path):
         found = index.calibrate(QUERIES, progress=False)
         assert {one.plan.oversampling for one in found.measured} == {None, 2.0}
         assert index.search("ferry", latency_ms=60_000)
+        assert found.loss.precision == "4bit"
+        assert found.loss.pages == 6
+        assert 0 < found.loss.score_error < 0.02
+        assert found.loss.overlap > 0.5
+        assert Calibration.from_dict(found.to_dict()) == found

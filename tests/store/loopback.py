@@ -118,17 +118,19 @@ class Loopback(ThreadingHTTPServer):
         api_key: refused with 401 unless it comes with every request; None asks for none.
         failures: statuses of the next requests, before anything is answered again.
         requests: method and path of each request.
+        version: what it says it is.
         bodies: of the requests that changed something, by method and path.
     """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.api_key: str | None = None
         self.failures: list[int] = []
         self.requests: list[str] = []
         self.bodies: dict[str, dict[str, Any]] = {}
+        self.version = "1.20.0"
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
 
@@ -152,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(401, {"status": {"error": "Must provide an API key"}})
             if self.server.failures:
                 return self._send(self.server.failures.pop(0), {"status": {"error": "not now"}})
+            if not path:
+                return self._send(200, {"title": "qdrant", "version": self.server.version})
             _, name, *rest = path.split("/")
             named = [rest.pop()] if rest[:1] == ["vectors"] else []
             try:

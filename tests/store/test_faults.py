@@ -25,9 +25,12 @@ FOREVER = 10**6
 TRIES = 1 + len(retry.BACKOFF)
 
 
-@pytest.fixture(params=["edge", "local-memory", "server"])
-def kind(request):
-    return request.param
+#: Where nothing is tried again, faults before an effect are one and the same.
+CASES = [
+    *(("edge", fault) for fault in ("full", "lost")),
+    *(("local-memory", fault) for fault in ("full", "lost", "partial")),
+    *(("server", fault) for fault in ERRORS),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +69,7 @@ def version(number):
 
 
 @pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
-@pytest.mark.parametrize("fault", ERRORS)
+@pytest.mark.parametrize(("kind", "fault"), CASES)
 def test_writing(store, faults, fault, times):
     old, _ = version(0)
     store.write([old])
@@ -104,7 +107,9 @@ def test_writing(store, faults, fault, times):
 
 
 @pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
-@pytest.mark.parametrize("fault", ["5xx", "lost"])
+@pytest.mark.parametrize(
+    ("kind", "fault"), [("edge", "lost"), ("local-memory", "lost"), ("server", "5xx"), ("server", "lost")]
+)
 def test_deleting(store, faults, fault, times):
     for delete in (lambda: store.delete_source("a"), lambda: store.delete_pages(["a/1", "a/2", "a/3"])):
         for call in range(1, 30):
@@ -129,7 +134,7 @@ def test_deleting(store, faults, fault, times):
             assert store._engine.count(Filter()) == 1 + 1 + 1, "leftovers"
 
 
-@pytest.mark.parametrize("fault", ERRORS)
+@pytest.mark.parametrize(("kind", "fault"), CASES)
 def test_answers_are_whole_or_errors(store, faults, fault):
     entry, _ = version(2)
     store.write([entry])
@@ -143,6 +148,8 @@ def test_answers_are_whole_or_errors(store, faults, fault):
         "info": lambda: store.info()["pages"],
         "sample": lambda: store.sample_texts(3),
     }
+    said: list[str] = []
+    tries: list[int] = []
     for name, read in reads.items():
         expected = read()
         for times in (1, FOREVER):
@@ -151,8 +158,8 @@ def test_answers_are_whole_or_errors(store, faults, fault):
                 try:
                     assert read() == expected, f"{name} gave something else after a fault in call {call}"
                 except StoreError as error:
-                    assert "failed" in str(error)
-                    assert len(faults.failed) <= TRIES
+                    said.append(str(error))
+                    tries.append(len(faults.failed))
                 failed = list(faults.failed)
                 faults.heal()
                 assert read() == expected
@@ -160,9 +167,12 @@ def test_answers_are_whole_or_errors(store, faults, fault):
                     break
             else:
                 pytest.fail(f"{name}: every call failed")
+    assert said and all("failed in" in text for text in said)
+    assert max(tries) <= TRIES
 
 
-@pytest.mark.parametrize("fault", ["5xx", "lost", "full"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "fault"), [("edge", "lost"), ("server", "lost")])
 def test_resizing(store, faults, fault):
     entry, pages = document("a", 3, version="v"), {("v", page) for page in (1, 2, 3)}
     store.write([entry])
@@ -187,8 +197,19 @@ def test_resizing(store, faults, fault):
             assert seen(store, Budget(1, width))["a"] == pages
 
 
+@pytest.mark.parametrize("kind", ["edge", "server"])
 def test_what_will_not_pass_is_tried_once(store, faults):
     faults.arm("full", 1, FOREVER)
     with pytest.raises(StoreError, match=r"disk is full|No space left"):
         seen(store)
     assert len(faults.failed) == 1
+    faults.heal()
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+def test_closing_on_a_full_disk_is_told_and_loses_nothing(opener, store, faults):
+    faults.arm("full", 1, FOREVER)
+    with pytest.raises(StoreError, match="No space left"):
+        store.close()
+    faults.heal()
+    assert seen(opener())["other"] == {("kept", 1)}

@@ -139,6 +139,13 @@ def test_a_server_is_told_the_precision(server):
     other.close()
 
 
+def test_an_older_server_is_not_taken_at_its_word(server):
+    server.version = "1.19.2"
+    with pytest.raises(InputError, match=r"server of version 1\.20 or newer, and this one is 1\.19\.2"):
+        conftest.open_server(server.url, precision="int8")
+    conftest.open_server(server.url, precision="f16").close()
+
+
 def test_the_local_mode_does_not_pretend(tmp_path):
     with pytest.raises(InputError, match="32 bit floats whatever"):
         open_store("local-path", tmp_path, precision="int8")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.training.miniature import make_miniature
 from metaembed_rag.training.recipe import Recipe
 
@@ -53,7 +56,26 @@ def miniature(tmp_path_factory):
     return make_miniature(tmp_path_factory.mktemp("miniature"), pairs=200, queries=40).with_options(**SMALL)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def together(processes, miniature, tmp_path_factory):
+    """What two processes of ``worker.py`` found, by task: one mapping a process."""
+    folder = tmp_path_factory.mktemp("together")
+    for task in ("loss", "sharded", "placeholders"):
+        (folder / task).mkdir()
+    write_recipe(miniature.recipe, folder / "sharded" / "recipe.yaml")
+    shutil.copyfile(miniature.test, folder / "sharded" / "pairs.jsonl")
+    write_llava(folder / "llava")
+    options = {"backbone": str(folder / "llava"), "model_type": "llava", "window": 64}
+    ModelConfig(name="sees", query_tokens=4, document_tokens=8, dim=8, **options).save(folder / "placeholders")
+    processes(Path(__file__).with_name("worker.py"), folder)
+    return {
+        path.name: [torch.load(path / f"{rank}.pt") for rank in (0, 1)]
+        for path in folder.iterdir()
+        if path.name != "llava"
+    }
+
+
+@pytest.fixture(scope="session")
 def processes():
     """Run a command in two processes, as torchrun does."""
 

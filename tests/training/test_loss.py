@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +15,6 @@ from metaembed_rag.training.monitor import meta_token_gradients
 from metaembed_rag.training.train import model_config, trainable_encoder
 
 from . import worker
-from .conftest import write_recipe
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -175,9 +172,8 @@ def test_a_reading_says_how_the_batch_went(encoder, miniature):
 
 
 @pytest.mark.slow
-def test_two_processes_compute_what_one_does(processes, tmp_path):
-    processes(Path(__file__).with_name("worker.py"), "loss", tmp_path)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+def test_two_processes_compute_what_one_does(together):
+    first, second = together["loss"]
     model = worker.Toy()
     value = MMRLoss(model, objective=Objective(groups=worker.GROUPS, temperature=0.5))(worker.columns(0, 8))
     value.backward()
@@ -191,11 +187,8 @@ def test_two_processes_compute_what_one_does(processes, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sharded_encoder_gives_the_loss_and_gradients_of_a_whole_one(miniature, processes, tmp_path):
-    write_recipe(miniature.recipe, tmp_path / "recipe.yaml")
-    shutil.copyfile(miniature.test, tmp_path / "pairs.jsonl")
-    processes(Path(__file__).with_name("worker.py"), "sharded", tmp_path)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+def test_a_sharded_encoder_gives_the_loss_and_gradients_of_a_whole_one(together):
+    first, second = together["sharded"]
     value, whole = first["whole"]
     for name in ("plain", "cached"):
         assert (first[name][0] + second[name][0]) / 2 == pytest.approx(value, abs=1e-5)

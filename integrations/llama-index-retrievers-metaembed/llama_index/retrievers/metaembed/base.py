@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import NodeRelationship, NodeWithScore, RelatedNodeInfo, TextNode
+from llama_index.core.ingestion import run_transformations
+from llama_index.core.schema import IndexNode
+from llama_index.retrievers.metaembed.arguments import check_effort, check_top_k, open_index
 from llama_index.retrievers.metaembed.filters import to_index_filter
+from llama_index.retrievers.metaembed.nodes import to_nodes
+from llama_index.retrievers.metaembed.queries import is_text, to_query
+from llama_index.retrievers.metaembed.writing import add_nodes
 from typing_extensions import Self
 
-from metaembed_rag.budget import Budget, BudgetLike
-from metaembed_rag.errors import IndexNotFoundError, InputError
-from metaembed_rag.index import INDEX_VARIABLE, MetaEmbedIndex
+from metaembed_rag.budget import BudgetLike
+from metaembed_rag.index import MetaEmbedIndex
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
-    from llama_index.core.schema import IndexNode, QueryBundle
+    from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, TransformComponent
     from llama_index.core.vector_stores import MetadataFilters
-
-    from metaembed_rag.hit import Hit
 
 
 class MetaEmbedRetriever(BaseRetriever):
     """Retrieves pages of an index: what ``MetaEmbedIndex.search`` finds, in its order, with its scores.
 
-    A node's id is the page's id; its metadata is the page's, with "source" and "page" (from 1) unless the metadata
-    has keys of these names.
+    A score is MaxSim, at most the number of query Meta Tokens of the budget. A node that was indexed comes back as it
+    was; a page of a file is a TextNode with the page's id and text, and "source" and "page" (from 1) in its metadata.
+    What a bundle is searched by, ``to_query`` says: pictures are asked with through ``image_path``.
 
     A context manager. An index that the retriever opened is closed with it; one that it was given stays open.
 
     Args:
         index: an index, or the path of one that exists; None opens ``$METAEMBED_INDEX`` or ``./.metaembed``.
-        budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
+        budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``. None is the full budget.
+        latency_ms: instead of a budget: the milliseconds that an answer may take.
         similarity_top_k: nodes at most.
         filters: conditions on "id", "source", "page" and metadata; see ``to_index_filter``.
+        images: pages of PDFs, scans and pictures come as ImageNodes with their picture, for models that see.
         callback_manager: as in every LlamaIndex retriever.
         object_map: as in every LlamaIndex retriever.
         objects: as in every LlamaIndex retriever.
@@ -54,23 +60,83 @@ class MetaEmbedRetriever(BaseRetriever):
         self,
         index: MetaEmbedIndex | str | os.PathLike[str] | None = None,
         *,
-        budget: BudgetLike = "full",
+        budget: BudgetLike | None = None,
+        latency_ms: float | None = None,
         similarity_top_k: int = 5,
         filters: MetadataFilters | None = None,
+        images: bool = False,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        if isinstance(similarity_top_k, bool) or not isinstance(similarity_top_k, int) or similarity_top_k < 1:
-            raise InputError(f"similarity_top_k must be a whole number of at least 1, not {similarity_top_k!r}")
-        self.budget = Budget.parse(budget)
-        self.similarity_top_k = similarity_top_k
+        self._effort = check_effort(budget, latency_ms)
+        self.budget = budget
+        self.latency_ms = latency_ms
+        self.similarity_top_k = check_top_k(similarity_top_k)
+        self.images = images
         self._filter = to_index_filter(filters)
         # Last, so that no other argument's error leaves an index open behind it.
-        self._opened = not isinstance(index, MetaEmbedIndex)
-        self.index = _open_index(index)
+        self.index, self._opened = open_index(index, create=False)
         super().__init__(callback_manager=callback_manager, object_map=object_map, objects=objects, verbose=verbose)
+
+    @classmethod
+    def from_nodes(
+        cls,
+        nodes: Sequence[BaseNode],
+        index: MetaEmbedIndex | str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Index nodes and retrieve from them, and from what the index held before.
+
+        Texts are embedded window by window, however long; pictures from what they show. Objects of IndexNodes are kept
+        by the retriever, not in the index.
+
+        Args:
+            nodes: TextNodes, ImageNodes (``image_path``, ``image`` in base64, with or without text), IndexNodes, Nodes
+                or Documents.
+            index: an index, or the path of one, which is made if it is missing; None is one in memory.
+            **options: the other arguments of MetaEmbedRetriever.
+
+        Raises:
+            DocumentError: a picture cannot be read.
+            InputError: a node cannot be stored, or an argument cannot be used; then nothing was indexed.
+            TypeError: an argument that MetaEmbedRetriever does not have.
+        """
+        opened, mine = open_index(":memory:" if index is None else index, create=True)
+        try:
+            retriever = cls(opened, **options)
+            retriever._opened = mine
+            plain, objects = _without_objects(nodes)
+            add_nodes(opened, plain)
+        except BaseException:
+            if mine:
+                opened.close()
+            raise
+        retriever.object_map = {**objects, **retriever.object_map}
+        return retriever
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Sequence[Document],
+        index: MetaEmbedIndex | str | os.PathLike[str] | None = None,
+        *,
+        transformations: Sequence[TransformComponent] = (),
+        **options: Any,
+    ) -> Self:
+        """``from_nodes`` of documents.
+
+        Long ones need no splitting: each is one result, found by the best of its windows. A splitter makes results of
+        its own size.
+
+        Args:
+            documents: to be indexed.
+            index: as in ``from_nodes``.
+            transformations: applied first: splitters, extractors.
+            **options: the other arguments of MetaEmbedRetriever.
+        """
+        return cls.from_nodes(run_transformations(list(documents), list(transformations)), index, **options)
 
     def __enter__(self) -> Self:
         return self
@@ -86,49 +152,27 @@ class MetaEmbedRetriever(BaseRetriever):
             self.index.close()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = self.index.search(
-            _query_text(query_bundle), budget=self.budget, top_k=self.similarity_top_k, filter=self._filter
-        )
-        return [NodeWithScore(node=_to_node(hit), score=hit.score) for hit in hits]
+        hits = self.index.search(to_query(query_bundle, self.index), **self._options)
+        return to_nodes(hits, draw=self.images)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        # Reading a picture, averaging texts and drawing pages take their time: off the event loop, as the search.
+        if is_text(query_bundle):
+            query = to_query(query_bundle, self.index)
+        else:
+            query = await asyncio.to_thread(to_query, query_bundle, self.index)
+        hits = await self.index.asearch(query, **self._options)
+        if self.images:
+            return await asyncio.to_thread(to_nodes, hits, draw=True)
+        return to_nodes(hits)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {**self._effort, "top_k": self.similarity_top_k, "filter": self._filter}
 
 
-def _open_index(index: MetaEmbedIndex | str | os.PathLike[str] | None) -> MetaEmbedIndex:
-    if isinstance(index, MetaEmbedIndex):
-        return index
-    if index is not None and not isinstance(index, (str, os.PathLike)):
-        raise InputError(f"index must be a MetaEmbedIndex or the path of one, not {type(index).__name__}")
-    try:
-        return MetaEmbedIndex(index, create=False)
-    except IndexNotFoundError as error:
-        if index is not None:
-            raise
-        raise IndexNotFoundError(f"{error}; or pass index=, or set {INDEX_VARIABLE}") from error
-
-
-def _query_text(bundle: QueryBundle) -> str:
-    """What to search for.
-
-    A flat ``embedding``, which other retrievers leave in a bundle they share, is of no use here; everything else
-    that would change the query is used or refused.
-    """
-    if bundle.image_path is not None:
-        raise InputError("a MetaEmbed index is searched by text: give the question as query_str, not image_path")
-    texts = bundle.embedding_strs
-    if len(texts) != 1:
-        raise InputError(
-            f"a MetaEmbed index is searched by one text, not {len(texts)}: give one query_str or one string in "
-            "custom_embedding_strs (HyDEQueryTransform: include_original=False)"
-        )
-    return str(texts[0])
-
-
-def _to_node(hit: Hit) -> TextNode:
-    return TextNode(
-        id_=hit.id,
-        text=hit.text,
-        metadata={"source": hit.source, "page": hit.page, **hit.metadata},
-        relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=hit.source)},
-    )
+def _without_objects(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], dict[str, Any]]:
+    """Nodes as they can be stored, and the objects of the IndexNodes among them."""
+    objects = {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
+    plain = [node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node for node in nodes]
+    return plain, objects

@@ -1,49 +1,66 @@
-"""MetaEmbedEmbedding: the first Meta Token as LlamaIndex's flat embedding."""
+"""MetaEmbedEmbedding: Meta Tokens of queries, texts and pictures as LlamaIndex's flat embeddings."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.embeddings.base import SimilarityMode
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
+from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.retrievers.metaembed.flat import flatten
+from llama_index.retrievers.metaembed.pictures import Picture, is_named, look_at, open_picture, picture_of
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from metaembed_rag.budget import LADDER
+from metaembed_rag.budget import FULL, LADDER, Budget
+from metaembed_rag.errors import InputError
+from metaembed_rag.scoring import maxsim
 
 if TYPE_CHECKING:
     from metaembed_rag import MetaEmbed
 
-#: One Meta Token on each side: the nested training makes it a good embedding by itself.
-_FIRST = LADDER[0]
-
 _loading = Lock()
 
 
-class MetaEmbedEmbedding(BaseEmbedding):
-    """Embeds texts as the first Meta Token of a MetaEmbed model: a unit vector for any single-vector store.
+class MetaEmbedEmbedding(MultiModalEmbedding):
+    """Embeds queries, texts and pictures with a MetaEmbed model, as flat lists of numbers.
 
-    Nothing beyond the first Meta Token is computed. A text longer than the model's window is cut, with a
-    TruncationWarning; MetaEmbedRetriever stands on pages that are embedded whole, with all Meta Tokens.
+    A query is 16 Meta Tokens of ``dim`` numbers one after the other, a document 64: their lengths tell them apart, and
+    a MetaEmbedVectorStore makes rows of them again. A picture's numbers are one part in a million larger than the
+    model's, by which the store knows that the picture was seen and not only the text beside it. ``meta_tokens="first"``
+    gives the first Meta Token alone: a unit vector for any single-vector store.
+
+    A text longer than the model's window is cut, with a TruncationWarning: split long texts, or let
+    ``MetaEmbedRetriever.from_documents`` embed all of them. In an ingestion pipeline nodes with a picture are embedded
+    by it, and a node without text, whose picture a text model has read, gets what is written there as its text.
 
     Args:
         model: a MetaEmbed, or a name, folder or hub id for ``MetaEmbed.from_pretrained``; loaded when first needed.
         device: torch device for a model given by name; None lets torch choose.
+        meta_tokens: "all", or the "first".
         **kwargs: fields of BaseEmbedding; unknown ones are refused.
+
+    Raises:
+        DocumentError: when embedding: a picture is missing or cannot be read.
+        InputError: when embedding: a node's metadata does not name its picture; see ``name_pictures``.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",), arbitrary_types_allowed=True, extra="forbid")
 
     device: str | None = Field(default=None, description="The torch device; none lets torch choose.")
+    meta_tokens: Literal["all", "first"] = Field(default="all", description="Meta Tokens in an embedding.")
 
     _model: MetaEmbed | None = PrivateAttr(default=None)
 
-    def __init__(self, model: str | Path | MetaEmbed = "mini", *, device: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, model: str | Path | MetaEmbed = "mini", **kwargs: Any) -> None:
         loaded = None if isinstance(model, (str, Path)) else model
         # LlamaIndex rebuilds components from their fields, where the model goes by model_name.
         kwargs.setdefault("model_name", str(model) if loaded is None else loaded.config.name)
-        kwargs["device"] = device
         super().__init__(**kwargs)
         self._model = loaded
 
@@ -51,8 +68,44 @@ class MetaEmbedEmbedding(BaseEmbedding):
     def class_name(cls) -> str:
         return "MetaEmbedEmbedding"
 
+    def to_payload(self) -> dict[str, Any]:
+        """What events and callbacks are told of this embedding."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model_name,
+            "embed_batch_size": self.embed_batch_size,
+            "meta_tokens": self.meta_tokens,
+        }
+
+    def similarity(
+        self, embedding1: list[float], embedding2: list[float], mode: SimilarityMode = SimilarityMode.DEFAULT
+    ) -> float:
+        """MaxSim of two flat embeddings by this model, divided by the Meta Tokens of the first: at most 1.
+
+        Raises:
+            InputError: a distance is asked for.
+        """
+        if mode == SimilarityMode.EUCLIDEAN:
+            raise InputError("Meta Tokens are compared by MaxSim, which is no distance: use the default mode")
+        dim = self._loaded().dim
+        first, second = (_rows(embedding, dim) for embedding in (embedding1, embedding2))
+        score: float = maxsim(first, second)[0, 0].item()
+        return score / int(first.shape[1])
+
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Embed nodes: those with a picture by it, the others by their text."""
+        seen = self._embed_pictures(nodes)
+        super().__call__([node for place, node in enumerate(nodes) if place not in seen], **kwargs)
+        return [seen.get(place, node) for place, node in enumerate(nodes)]
+
+    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """``__call__`` off the event loop."""
+        seen = await asyncio.to_thread(self._embed_pictures, nodes)
+        await super().acall([node for place, node in enumerate(nodes) if place not in seen], **kwargs)
+        return [seen.get(place, node) for place, node in enumerate(nodes)]
+
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._flat(self._loaded().encode_queries([query], budget=_FIRST))[0]
+        return flatten(self._loaded().encode_queries([query], budget=self._budget)[0])
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await asyncio.to_thread(self._get_query_embedding, query)
@@ -64,10 +117,61 @@ class MetaEmbedEmbedding(BaseEmbedding):
         return await asyncio.to_thread(self._get_text_embedding, text)
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self._flat(self._loaded().encode_documents(texts, budget=_FIRST))
+        return [flatten(rows) for rows in self._loaded().encode_documents(texts, budget=self._budget)]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+    def _get_image_embedding(self, img_file_path: str | BytesIO) -> list[float]:
+        return self._get_image_embeddings([img_file_path])[0]
+
+    async def _aget_image_embedding(self, img_file_path: str | BytesIO) -> list[float]:
+        return await asyncio.to_thread(self._get_image_embedding, img_file_path)
+
+    def _get_image_embeddings(self, img_file_paths: list[str | BytesIO]) -> list[list[float]]:
+        images = [open_picture(source) for source in img_file_paths]
+        rows = self._loaded().encode_documents(images, budget=self._budget)
+        return [flatten(entry, picture=True) for entry in rows]
+
+    async def _aget_image_embeddings(self, img_file_paths: list[str | BytesIO]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_image_embeddings, img_file_paths)
+
+    def _embed_pictures(self, nodes: Sequence[BaseNode]) -> dict[int, BaseNode]:
+        """Embedded copies of the nodes that have a picture, by their place."""
+        pictures = {place: picture for place, node in enumerate(nodes) if (picture := picture_of(node)) is not None}
+        for place, picture in pictures.items():
+            if not is_named(nodes[place], picture):
+                raise InputError(
+                    f"node {nodes[place].node_id}: its metadata does not name its picture, and LlamaIndex's ingestion "
+                    "cache, which knows text and metadata alone, would take another one for it: set file_path and "
+                    "page, or use name_pictures(nodes) before the pipeline"
+                )
+        if not pictures:
+            return {}
+        with self.callback_manager.event(
+            CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: self.to_payload()}
+        ) as event:
+            seen = {place: self._embed_picture(nodes[place], picture) for place, picture in pictures.items()}
+            event.on_end(
+                payload={
+                    EventPayload.CHUNKS: [picture.name[1] for picture in pictures.values()],
+                    EventPayload.EMBEDDINGS: [node.embedding for node in seen.values()],
+                }
+            )
+        return seen
+
+    def _embed_picture(self, node: BaseNode, picture: Picture) -> BaseNode:
+        text, document = look_at(self._loaded(), node, open_picture(picture))
+        rows = self._loaded().encode_documents([document], budget=self._budget)[0]
+        # A copy: pipelines compare the node that they were given with the one of the next run.
+        seen = node.model_copy(update={"embedding": flatten(rows, picture=True)})
+        if text != node.get_content(metadata_mode=MetadataMode.NONE):
+            seen.set_content(text)
+        return seen
+
+    @property
+    def _budget(self) -> Budget:
+        return FULL if self.meta_tokens == "all" else LADDER[0]
 
     def _loaded(self) -> MetaEmbed:
         with _loading:
@@ -77,6 +181,10 @@ class MetaEmbedEmbedding(BaseEmbedding):
                 self._model = MetaEmbed.from_pretrained(self.model_name, device=self.device)
             return self._model
 
-    @staticmethod
-    def _flat(vectors: Any) -> list[list[float]]:
-        return [[float(value) for value in rows[0]] for rows in vectors]
+
+def _rows(flat: Sequence[float], dim: int) -> Any:
+    import numpy as np
+
+    if not flat or len(flat) % dim:
+        raise InputError(f"an embedding of {len(flat)} numbers is not made of Meta Tokens of {dim}")
+    return np.asarray(flat, dtype=np.float32).reshape(1, -1, dim)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+from llama_index.retrievers.metaembed.nodes import HIDDEN
 
 from metaembed_rag.errors import FilterError
-from metaembed_rag.store.filters import FIELDS, parse_filter
+from metaembed_rag.store.filters import parse_filter
 
 _RANGES = {
     FilterOperator.GT: "gt",
@@ -22,8 +24,8 @@ _HELP = "an index knows ==, !=, >, >=, <, <=, in, nin, any, all, contains and is
 def to_index_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
     """Translate filters.
 
-    "id", "source" and "page" are the page's own; every other key is metadata. A list in the metadata matches where
-    one of its values does.
+    A key is one of a node's metadata. "id", "source" and "page" are the page's own where its metadata has no such key.
+    A list in the metadata matches where one of its values does. Bounds are numbers or ISO 8601 times.
 
     Args:
         filters: any nesting of "and", "or" and "not" (none of the parts holds).
@@ -45,6 +47,20 @@ def to_index_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
     return translated
 
 
+def all_of(*conditions: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A filter for all of several conditions; None among them says nothing."""
+    given = [condition for condition in conditions if condition is not None]
+    return {"and": given} if given else None
+
+
+def of_documents(ref_doc_ids: Sequence[str]) -> dict[str, Any]:
+    """A filter for the nodes of documents: by their source relationship, or by what an index knows without one."""
+    ids = {"in": list(ref_doc_ids)}
+    key = f"metadata.{HIDDEN}.ref_doc_id"
+    plain = {"and": [{key: {"exists": False}}, {"or": [{"source": ids}, {"id": ids}]}]}
+    return {"or": [{key: ids}, plain]}
+
+
 def _group(group: MetadataFilters) -> dict[str, Any]:
     if not group.filters:
         raise FilterError("a group of filters within another one is empty: leave it out")
@@ -58,7 +74,16 @@ def _group(group: MetadataFilters) -> dict[str, Any]:
 
 def _field(part: MetadataFilter) -> dict[str, Any]:
     # With the prefix no metadata key can be taken for one of the filter language's own words.
-    key = part.key if part.key in FIELDS else f"metadata.{part.key}"
+    key = f"metadata.{part.key}"
+    if part.key == "source":
+        return _condition(part, part.key)  # a "source" in the metadata is the page's source
+    if part.key in ("id", "page"):
+        own = {"and": [{key: {"exists": False}}, _condition(part, part.key)]}
+        return {"or": [{"and": [{key: {"exists": True}}, _condition(part, key)]}, own]}
+    return _condition(part, key)
+
+
+def _condition(part: MetadataFilter, key: str) -> dict[str, Any]:
     operator, value = part.operator, part.value
     if operator in _RANGES:
         return {key: {_RANGES[operator]: value}}

@@ -1,0 +1,73 @@
+"""What the storage precision costs: stored vectors against those that the model makes anew from the same text."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaembed_rag.scoring import maxsim
+from metaembed_rag.search.query import FloatArray
+
+if TYPE_CHECKING:
+    from metaembed_rag.embedding.model import MetaEmbed
+
+#: Pages embedded again.
+SAMPLE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionLoss:
+    """Scores by stored vectors against scores by float32 vectors, over a sample of pages.
+
+    Attributes:
+        precision: how the index stores vectors.
+        score_error: mean of ``|stored - exact| / |exact|`` over queries and pages.
+        overlap: mean share of a query's best quarter of the sample by exact scores that is among its best quarter by
+            stored ones, 0 to 1.
+        pages: in the sample.
+    """
+
+    precision: str
+    score_error: float
+    overlap: float
+    pages: int
+
+
+def measure_precision(
+    precision: str,
+    model: MetaEmbed,
+    texts: Mapping[str, str],
+    stored: Mapping[str, FloatArray],
+    queries: Sequence[FloatArray],
+) -> PrecisionLoss | None:
+    """Embed pages again and compare what queries score.
+
+    Args:
+        precision: of the index.
+        model: the index's.
+        texts: of the sampled pages, by id.
+        stored: their stored Meta Tokens ``[windows, document tokens, dim]``, by id.
+        queries: query Meta Tokens ``[q, dim]``.
+
+    Returns:
+        None where the model looks at pages, whose pictures are not stored, or where nothing was sampled.
+    """
+    pages = [page for page, text in texts.items() if page in stored and text.strip()]
+    if model.sees or not pages or not queries:
+        return None
+    kept = np.stack([stored[page][0] for page in pages])
+    made = model.encode_documents([model.windows(texts[page])[0].text for page in pages])[:, : kept.shape[1]]
+    wanted = max(1, len(pages) // 4)
+    errors, overlaps = [], []
+    for rows in queries:
+        exact, found = (maxsim(rows[None], vectors)[0] for vectors in (made, kept))
+        errors.append(float(np.mean(np.abs(found - exact) / np.maximum(np.abs(exact), 1e-6))))
+        best = [set(np.argsort(-scores, kind="stable")[:wanted].tolist()) for scores in (exact, found)]
+        overlaps.append(len(best[0] & best[1]) / wanted)
+    return PrecisionLoss(
+        precision, round(statistics.fmean(errors), 6), round(statistics.fmean(overlaps), 6), len(pages)
+    )
