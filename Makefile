@@ -23,10 +23,10 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs notebooks examples clean
+.PHONY: help demo test lint types docs notebooks examples reliability clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/core.stamp ## index examples/reports and answer questions at several budgets
 	$(BIN)/metaembed demo
@@ -50,6 +50,9 @@ docs: $(VENV)/dev.stamp ## the documentation, in build/site
 
 examples: $(VENV)/dev.stamp ## author the example PDFs anew
 	$(BIN)/python examples/make_reports.py
+
+reliability: $(VENV)/dev.stamp ## run every drill in full (hours) and write docs/reliability.md
+	$(BIN)/python -m tests.reliability
 
 clean: ## remove .venv, caches, builds and the demo's index
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks examples/*.index

@@ -15,6 +15,7 @@ from metaembed_rag.errors import IndexNotFoundError, InputError
 from metaembed_rag.hit import Added, Hit, Hits
 from metaembed_rag.ingest import embed_again
 from metaembed_rag.pages import Limits, OcrMode, Page
+from metaembed_rag.pages.clean import check_ids, check_text
 from metaembed_rag.progress import step_progress
 from metaembed_rag.search.calibration import Calibration
 from metaembed_rag.search.explanation import Explanation
@@ -225,9 +226,10 @@ class MetaEmbedIndex:
         """
         if (ids is None) == (source is None):
             raise InputError("delete needs either ids or source")
-        if isinstance(ids, str):
-            raise InputError("delete takes a list of ids, not a single one: wrap it in a list")
-        gone = self._store.delete_pages(list(ids or ())) if source is None else self._store.delete_source(source)
+        if source is None:
+            gone = self._store.delete_pages(check_ids(ids or ()))
+        else:
+            gone = self._store.delete_source(check_text("a source", source))
         self._store.settle()
         return gone
 
@@ -386,7 +388,7 @@ class MetaEmbedIndex:
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
         """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
-        return self._store.vectors(list(ids))
+        return self._store.vectors(check_ids(ids))
 
     def info(self) -> dict[str, Any]:
         """What is in the index, and what it takes.

@@ -29,6 +29,9 @@ READER_VERSION = 1
 BATCH = 16
 WINDOWS_AT_ONCE = 128
 
+#: Levels of metadata.
+_MAX_DEPTH = 32
+
 _NAMESPACE = uuid.UUID("5f0c7c6e-6a43-5b0e-9d0a-3f1f6f0f2c11")
 
 
@@ -46,13 +49,30 @@ def canonical_json(value: Any) -> str:
     """JSON with sorted keys: equal values give equal text.
 
     Raises:
-        InputError: the value is not made of JSON values.
+        InputError: the value is not made of JSON values that every engine can hold.
     """
+    _check_json(value, _MAX_DEPTH)
     try:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"metadata must be made of JSON values (text, numbers, lists, mappings): {error}") from error
     return check_text("metadata", text)
+
+
+def _check_json(value: Any, depth: int) -> None:
+    """Refuse what Python would write as JSON and an engine would not take, or would take as something else."""
+    if depth < 0:
+        raise InputError(f"metadata may be nested {_MAX_DEPTH} levels deep, not more")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise InputError(f"the keys of metadata must be texts, not {type(key).__name__}")
+            _check_json(inner, depth - 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _check_json(inner, depth - 1)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError("whole numbers in metadata have at most 64 bits; write longer ones as texts")
 
 
 def digest(*parts: str | bytes) -> str:

@@ -148,6 +148,9 @@ def test_metadata_and_filters(index, folder):
 
 
 def test_wrong_arguments_are_told(index):
+    deep = {"a": 1}
+    for _ in range(5000):
+        deep = {"a": deep}
     index.add_texts(["x"])
     for call, error in [
         (lambda: index.search(""), InputError),
@@ -170,6 +173,15 @@ def test_wrong_arguments_are_told(index):
         (lambda: index.add_texts([3]), InputError),
         (lambda: index.delete(), InputError),
         (lambda: index.delete(["a"], source="b"), InputError),
+        (lambda: index.delete([{"a": 1}]), InputError),
+        (lambda: index.delete(source=3), InputError),
+        (lambda: index.get(["\ud800"]), InputError),
+        (lambda: index.get("a"), InputError),
+        (lambda: index.vectors([3]), InputError),
+        (lambda: index.search("x", top_k=2**70), InputError),
+        (lambda: index.add_texts(["x"], metadatas=[{"a": 2**64}]), InputError),
+        (lambda: index.add_texts(["x"], metadatas=[{"a": {1: "b"}}]), InputError),
+        (lambda: index.add_texts(["x"], metadatas=[deep]), InputError),
     ]:
         with pytest.raises(error):
             call()

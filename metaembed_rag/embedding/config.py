@@ -12,6 +12,8 @@ from metaembed_rag.errors import ModelError
 
 CONFIG_FILE = "metaembed.json"
 FORMAT = 1
+#: Bounds that keep a malformed file from taking all memory, or from cutting texts forever.
+_LEAST_WINDOW, _MOST = 16, 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class ModelConfig:
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
         counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
         for name, value in counts.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ModelError(f"{name} must be a whole number of at least 1, not {value!r}")
+            least = _LEAST_WINDOW if name == "window" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
+                raise ModelError(f"{name} must be a whole number from {least} to {_MOST:,}, not {value!r}")
 
     def save(self, folder: Path) -> None:
         content = {"format": FORMAT, **asdict(self)}

@@ -31,7 +31,7 @@ def cut_windows(text: str, offsets: Sequence[tuple[int, int]], capacity: int) ->
     Args:
         text: the whole text.
         offsets: ``(start, end)`` characters of each token, without special tokens.
-        capacity: tokens a window holds, more than ``OVERLAP``.
+        capacity: tokens a window holds, at least 2.
 
     Returns:
         at least one window; a text without tokens gives one window of itself.
@@ -39,12 +39,14 @@ def cut_windows(text: str, offsets: Sequence[tuple[int, int]], capacity: int) ->
     total = len(offsets)
     if total <= capacity:
         return [Window(text, (0, len(text)))]
-    stride = capacity - OVERLAP
-    count = -(-(total - OVERLAP) // stride)
-    size = -(-(total + (count - 1) * OVERLAP) // count)
+    # Half of a window at most: a small one must get on too.
+    overlap = min(OVERLAP, capacity // 2)
+    stride = capacity - overlap
+    count = -(-(total - overlap) // stride)
+    size = -(-(total + (count - 1) * overlap) // count)
     windows = []
     for index in range(count):
-        first = index * (size - OVERLAP)
+        first = index * (size - overlap)
         last = min(first + size, total)
         start = 0 if index == 0 else offsets[first][0]
         end = len(text) if index == count - 1 else offsets[last - 1][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from metaembed_rag.errors import InputError
 
@@ -56,3 +57,14 @@ def check_text(what: str, value: object) -> str:
             "decode it anew, or replace it with text.encode('utf-8', 'replace').decode()"
         ) from None
     return value
+
+
+def check_ids(ids: object) -> list[str]:
+    """``ids`` as a list of texts that can be stored.
+
+    Raises:
+        InputError: a single text, or something that is no text among them.
+    """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InputError("this takes a list of ids, not a single one: wrap it in a list")
+    return [check_text("an id", identifier) for identifier in ids]

@@ -56,7 +56,10 @@ class Limits:
             height: in the same unit, above 0.
             scale: pixels per unit that are wanted.
         """
-        by_area = math.sqrt(self.max_pixels / (width * height))
+        # Renderers round sides up, so the area that must fit is (width * scale + 1) * (height * scale + 1).
+        half = (width + height) / 2
+        spare = self.max_pixels - 1
+        by_area = spare / (half + math.sqrt(half * half + spare * width * height))
         by_side = MAX_SIDE / max(width, height)
-        # A hair below, because renderers round sides up.
-        return min(scale, 0.999 * by_area, by_side)
+        # Never 0: the smallest picture has one pixel.
+        return min(scale, max(by_area, 1e-9), by_side)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from metaembed_rag.budget import LADDER, Budget, BudgetLike
 from metaembed_rag.errors import InputError
 from metaembed_rag.hit import Hit, Hits
+from metaembed_rag.pages.clean import check_ids
 from metaembed_rag.search.explanation import Explanation, make_parts
 from metaembed_rag.search.latency import check_target
 from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
 
 Filter: TypeAlias = "Mapping[str, Any] | None"
+
+
+#: Results of one search: engines set memory aside for all that are asked for.
+_MOST_RESULTS = 1_000_000
 
 
 class Retrieval:
@@ -129,7 +134,7 @@ class Retrieval:
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """See ``MetaEmbedIndex.get``."""
-        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(list(ids))]
+        return [_hit(scored, Budget(1, 1)) for scored in self._store.get(check_ids(ids))]
 
     def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int) -> Hits:
         choice = self.targets.choose(latency_ms / 1000)
@@ -160,8 +165,8 @@ def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: in
         raise InputError("give a budget or latency_ms, not both: a latency target chooses the budget")
     if latency_ms is not None:
         check_target(latency_ms)
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        raise InputError(f"top_k must be a whole number of at least 1, not {top_k!r}")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= _MOST_RESULTS:
+        raise InputError(f"top_k must be a whole number of at least 1 and at most {_MOST_RESULTS:,}, not {top_k!r}")
     return parse_filter(filter)
 
 

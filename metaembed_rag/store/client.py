@@ -125,11 +125,16 @@ class ClientEngine:
         folder = Path(path)
         _claim(folder)
         try:
+            _check_lock(folder)
             client = QdrantClient(path=path)
-        except RuntimeError as error:
+        except StoreError:
+            raise
+        except Exception as error:
             if "already accessed" in str(error):
-                raise IndexLockedError(f"{path} is open in another process; close it there") from error
-            raise StoreError(f"{path} cannot be opened: {error}") from error
+                raise _locked(folder) from error
+            raise StoreError(
+                f"{path} cannot be opened ({error}); restore it from a copy, or index the documents anew"
+            ) from error
         engine = cls(client, collection, name="local", concurrent=False, batch_bytes=16 << 20)
         engine._folder = folder
         return engine
@@ -346,6 +351,29 @@ def _claim(folder: Path) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps({"engine": "local"}) + "\n", encoding="utf-8")
+
+
+def _check_lock(folder: Path) -> None:
+    """Before anything is loaded, which takes long for a large index: the client itself looks at its lock last.
+
+    Raises:
+        IndexLockedError: another process has it open.
+    """
+    path = folder / ".lock"
+    if not path.is_file():
+        return
+    import portalocker
+
+    with path.open("r+") as lock:
+        try:
+            portalocker.lock(lock, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.exceptions.LockException as error:
+            raise _locked(folder) from error
+        portalocker.unlock(lock)
+
+
+def _locked(folder: Path) -> IndexLockedError:
+    return IndexLockedError(f"{folder} is open in another process; close it there")
 
 
 def _filter(filter: Filter) -> models.Filter | None:

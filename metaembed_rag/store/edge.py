@@ -14,11 +14,11 @@ import numpy as np
 import qdrant_edge as qe
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
+from metaembed_rag.store.edge_repair import CONFIG_FILE, make_vectors_agree
 from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Match, Missing, Range
 from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, Schema, vector_name
 
-_CONFIG_FILE = "edge_config.json"
 _PAGE = 1000
 #: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
 _INDEXING_THRESHOLD_KB = 20_000
@@ -45,10 +45,17 @@ def _wrapped(method: Callable[..., T]) -> Callable[..., T]:
             return method(*args, **kwargs)
         except (StoreError, InputError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
             raise StoreError(f"the embedded engine failed in {method.__name__}: {error}") from error
 
     return call
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether the engine failed, and not somebody interrupted it: its panics are no Exceptions."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class EdgeEngine:
@@ -80,7 +87,7 @@ class EdgeEngine:
             raise IndexMismatchError(f"{self.folder} is a file, not the folder of an index")
 
     def exists(self) -> bool:
-        return (self.folder / _CONFIG_FILE).is_file()
+        return (self.folder / CONFIG_FILE).is_file()
 
     @_wrapped
     def create(self, schema: Schema, record: Point) -> None:
@@ -257,13 +264,22 @@ class EdgeEngine:
 
     def _load(self, config: qe.EdgeConfig | None = None) -> qe.EdgeShard:
         try:
-            return qe.EdgeShard.load(str(self.folder), config)
-        except Exception as error:
+            try:
+                return qe.EdgeShard.load(str(self.folder), config)
+            except Exception as error:
+                if "incompatible" not in str(error) or not make_vectors_agree(self.folder):
+                    raise
+                return qe.EdgeShard.load(str(self.folder))
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
             if "WouldBlock" in str(error):
                 raise IndexLockedError(
                     f"{self.folder} is open in another process; close it there, or run a Qdrant server and use url="
                 ) from error
-            raise StoreError(f"{self.folder} cannot be opened: {error}") from error
+            raise StoreError(
+                f"{self.folder} cannot be opened ({error}); restore it from a copy, or index the documents anew"
+            ) from error
 
 
 def _config(schema: Schema) -> qe.EdgeConfig:

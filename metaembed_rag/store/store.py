@@ -133,8 +133,13 @@ class Store:
         return self.schema is not None
 
     def create(self, schema: Schema, *, model: str, model_name: str) -> None:
-        """Make the collection for a model."""
+        """Make the collection for a model, unless another thread was first."""
         self._check_open()
+        with self._write_lock:
+            if self.schema is None:
+                self._create(schema, model, model_name)
+
+    def _create(self, schema: Schema, model: str, model_name: str) -> None:
         schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
         with self._calling():
             try:

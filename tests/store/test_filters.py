@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import reprlib
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from .conftest import document, rows
 PAGES = {
     "a": {"year": 2019, "tag": "x", "draft": True, "rate": 0.5, "day": "2024-05-01T00:00:00Z"},
     "b": {"year": 2020, "tag": ["x", "y"], "draft": False, "rate": 1.5},
-    "c": {"year": 2021, "tag": None, "who": {"name": "Ö. K", "lead": True}},
+    "c": {"year": 2021, "tag": None, "who": {"name": "Ö. K", "lead": True}, "a\tb\x00": "tabbed"},
 }
 
 CASES = [
@@ -53,6 +55,9 @@ CASES = [
     ({}, "abc"),
     (None, "abc"),
     ({"tag": 'x" OR 1=1'}, ""),
+    ({"a\tb\x00": "tabbed"}, "c"),
+    ({"year": 2**63 - 1}, ""),
+    ({"day": {"lt": datetime.max.replace(tzinfo=timezone.utc)}}, "a"),
 ]
 
 
@@ -61,6 +66,11 @@ def test_filters_select(store, filter, expected):
     store.write([document(name, **metadata) for name, metadata in PAGES.items()])
     found = store.search(build_stages(Plan(Budget(4, 8)), rows(5, 16)), parse_filter(filter), 10)
     assert "".join(sorted(scored.payload["document"] for scored in found)) == expected
+
+
+DEEP: Any = {"a": 1}
+for _ in range(5000):
+    DEEP = {"not": DEEP}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +92,16 @@ def test_filters_select(store, filter, expected):
         {"a[0]": 1},
         {"or": []},
         {"and": {"a": 1}},
+        {"a": 2**63},
+        {"a": {"gte": 10**400}},
+        {"a": {"lt": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))}},
+        {"a": {"exists": "no"}},
+        {"a": "half a pair: \ud800"},
+        {"\ud800": 1},
+        DEEP,
+        {"a": {"gte": DEEP}},
     ],
-    ids=str,
+    ids=lambda bad: ascii(str(type(bad)) if bad is DEEP else reprlib.repr(bad)),
 )
 def test_malformed_filters_are_refused(bad):
     with pytest.raises(FilterError):

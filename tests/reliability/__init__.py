@@ -1,0 +1,1 @@
+"""Drills: what the package promises to survive, tried. ``python -m tests.reliability`` runs them in full."""
