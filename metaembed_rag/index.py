@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -27,6 +28,7 @@ from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.resize import resize
 from metaembed_rag.store.schema import Precision
 from metaembed_rag.store.store import Store
+from metaembed_rag.workers import Spread, check_workers, spread_over_processes
 from metaembed_rag.writing import Path_, Writer
 
 if TYPE_CHECKING:
@@ -166,6 +168,7 @@ class MetaEmbedIndex:
         ocr: OcrMode = "auto",
         metadata: Mapping[str, Any] | None = None,
         progress: bool | None = None,
+        workers: int = 1,
     ) -> Added:
         """Index files, folders or Pages.
 
@@ -178,16 +181,56 @@ class MetaEmbedIndex:
             ocr: "auto" reads pages without a usable text layer by OCR, "never" does not, "always" reads all.
             metadata: JSON values kept with every page of files (Pages carry their own).
             progress: show a progress bar; None shows one if standard error is a terminal.
+            workers: processes that read and embed files, each with a model of its own in memory; what is in the
+                index afterwards is the same. 1 is this process. A script that asks for more must do so below
+                ``if __name__ == "__main__":``. Pages are always embedded in this process.
 
         Returns:
             the page ids in order, with counts and what was skipped.
 
         Raises:
+            InputError: ``workers`` is no such number, or they have no name to load this index's model by.
             DocumentError: the only document given cannot be read.
             NothingIndexedError: none of several documents can be read. As long as one can, the others are
                 in ``skipped`` and logged as warnings.
         """
-        return self._writer.add(documents, ocr=ocr, metadata=metadata, progress=progress)
+        if check_workers(workers) == 1:
+            return self._writer.add(documents, ocr=ocr, metadata=metadata, progress=progress)
+        return self.add_by(
+            partial(spread_over_processes, workers=workers),
+            documents,
+            ocr=ocr,
+            metadata=metadata,
+            progress=progress,
+        )
+
+    def add_by(
+        self,
+        spread: Spread,
+        documents: Path_ | Page | Sequence[Path_ | Page],
+        *,
+        ocr: OcrMode = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Added:
+        """``add`` with files read and embedded elsewhere, such as by ``metaembed_rag.ray``; this process writes them.
+
+        Args:
+            spread: encodes files by the model of this index's name; see ``metaembed_rag.workers``.
+            documents, ocr, metadata, progress: as for ``add``.
+
+        Raises:
+            InputError: the model was given loaded.
+            DocumentError, NothingIndexedError: as for ``add``.
+        """
+        if self._model_name is None:
+            raise InputError(
+                "workers load the model themselves, and this index was given a loaded one: "
+                'open it with a name or folder, such as MetaEmbedIndex(..., model="mini")'
+            )
+        return self._writer.add(
+            documents, ocr=ocr, metadata=metadata, progress=progress, spread=(spread, self._model_name)
+        )
 
     def add_texts(
         self,
@@ -441,9 +484,12 @@ class MetaEmbedIndex:
         ocr: OcrMode = "auto",
         metadata: Mapping[str, Any] | None = None,
         progress: bool | None = None,
+        workers: int = 1,
     ) -> Added:
         """``add`` without blocking the event loop."""
-        return await self._writes.run(self.add, documents, ocr=ocr, metadata=metadata, progress=progress)
+        return await self._writes.run(
+            self.add, documents, ocr=ocr, metadata=metadata, progress=progress, workers=workers
+        )
 
     async def aadd_texts(
         self,

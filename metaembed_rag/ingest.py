@@ -6,11 +6,14 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metaembed_rag.embedding.backbone import file_sha256
 from metaembed_rag.embedding.windows import Window
-from metaembed_rag.errors import InputError
+from metaembed_rag.errors import DocumentError, InputError
 from metaembed_rag.pages import Page, render_page
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import WritePoint
@@ -83,6 +86,27 @@ def digest(*parts: str | bytes) -> str:
         state.update(len(data).to_bytes(8, "big"))
         state.update(data)
     return state.hexdigest()
+
+
+def file_digest(file: str, ocr: str, metadata: Mapping[str, Any]) -> str:
+    """Digest of everything that the pages of a file are made from.
+
+    Raises:
+        DocumentError: it cannot be read.
+    """
+    try:
+        content = file_sha256(Path(file))
+    except OSError as error:
+        raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
+    return digest(content, ocr, str(READER_VERSION), canonical_json(metadata))
+
+
+def bare_page(page: Page, metadata: Mapping[str, Any]) -> Page:
+    """A page of a file as it is kept until it is embedded.
+
+    Word boxes and pictures are drawn from the file when somebody looks; a long book's do not fit memory.
+    """
+    return replace(page, words=(), render=None, metadata={**page.metadata, **metadata})
 
 
 def embed_pages(

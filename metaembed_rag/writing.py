@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from metaembed_rag.embedding.backbone import file_sha256
-from metaembed_rag.errors import DocumentError, InputError, NothingIndexedError
+from metaembed_rag.errors import DocumentError, InputError, ModelError, NothingIndexedError
 from metaembed_rag.hit import Added
 from metaembed_rag.ingest import (
-    READER_VERSION,
+    bare_page,
     canonical_json,
     digest,
     embed_pages,
+    file_digest,
     group_by_source,
     page_id,
     text_id,
@@ -32,8 +30,11 @@ from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import FloatArray
 from metaembed_rag.store.schema import Schema
 from metaembed_rag.store.store import Store
+from metaembed_rag.workers import Job, Outcome, Spread
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from metaembed_rag.embedding.model import MetaEmbed
 
 logger = logging.getLogger(__name__)
@@ -65,8 +66,13 @@ class Writer:
         ocr: OcrMode,
         metadata: Mapping[str, Any] | None,
         progress: bool | None,
+        spread: tuple[Spread, str | Path] | None = None,
     ) -> Added:
-        """See ``MetaEmbedIndex.add``."""
+        """See ``MetaEmbedIndex.add``.
+
+        Args:
+            spread: who reads and embeds files instead of this process, and the name of the model they load.
+        """
         items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else list(documents)
         fixed = dict(metadata or {})
         canonical_json(fixed)
@@ -78,13 +84,15 @@ class Writer:
         result = Added(skipped=skipped)
         with make_progress(progress) as bar:
             bar.begin(len(files) + len(grouped))
-            for file in files:
-                try:
-                    self._add_file(file, ocr, fixed, result, bar)
-                except DocumentError as error:
-                    logger.warning("skipped %s", error)
-                    result.skipped.append(error)
-                bar.finish()
+            if spread is None:
+                for file in files:
+                    try:
+                        self._add_file(file, ocr, fixed, result, bar)
+                    except DocumentError as error:
+                        _skip(error, result)
+                    bar.finish()
+            else:
+                self._add_spread(files, Job(spread[1], ocr, self._limits, fixed), spread[0], result, bar)
             for source, members in grouped.items():
                 self._add_pages(source, members, result, bar)
                 bar.finish()
@@ -142,16 +150,50 @@ class Writer:
     def _add_file(self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress) -> None:
         # First, because it refuses what is no document, or too large, before the content is read for its digest.
         reading = read_document(file, ocr=ocr, limits=self._limits)
-        content = digest(_content_of(file), ocr, str(READER_VERSION), canonical_json(metadata))
+        content = file_digest(file, ocr, metadata)
         if self._unchanged(file, content, result):
             return
         bar.document(file, count_pages(file, limits=self._limits))
         pages: list[Page] = []
         for page in reading:
-            # Word boxes and pictures are drawn from the file when somebody looks; a long book's do not fit memory.
-            pages.append(replace(page, words=(), render=None, metadata={**page.metadata, **metadata}))
+            pages.append(bare_page(page, metadata))
             bar.read(page.route)
         self._write_pages(file, content, pages, result, bar)
+
+    def _add_spread(self, files: list[str], job: Job, spread: Spread, result: Added, bar: Progress) -> None:
+        """Files that others read and embed; whatever order they finish in, the result is in that of the files."""
+        outcomes: dict[str, Added] = {}
+
+        def new() -> Iterator[str]:
+            for file in files:
+                outcome = outcomes[file] = Added()
+                try:
+                    read_document(file, ocr=job.ocr, limits=job.limits)
+                    if not self._unchanged(file, file_digest(file, job.ocr, job.metadata), outcome):
+                        yield file
+                        continue
+                except DocumentError as error:
+                    _skip(error, outcome)
+                bar.finish()
+
+        for file, encoded in spread(new(), job):
+            self._write_encoded(file, encoded, outcomes[file])
+            bar.finish()
+        for outcome in outcomes.values():
+            result.extend(outcome)
+            result.added += outcome.added
+            result.unchanged += outcome.unchanged
+            result.skipped += outcome.skipped
+
+    def _write_encoded(self, file: str, encoded: Outcome, result: Added) -> None:
+        if isinstance(encoded, DocumentError):
+            _skip(encoded, result)
+            return
+        if encoded.fingerprint != self._ensure().fingerprint:
+            raise ModelError("a worker loaded another model than this process; give each the same files of it")
+        self._store.write([WriteDocument(file, file, encoded.digest, encoded.points)])
+        result.extend(encoded.page_ids)
+        result.added += len(encoded.page_ids)
 
     def _add_pages(self, source: str, pages: list[Page], result: Added, bar: Progress) -> None:
         content = digest(*(f"{page.number}\n{canonical_json(dict(page.metadata))}\n{page.text}" for page in pages))
@@ -217,11 +259,9 @@ def _find_all(paths: Sequence[str], skipped: list[DocumentError]) -> list[str]:
     return list(files)
 
 
-def _content_of(file: str) -> str:
-    try:
-        return file_sha256(Path(file))
-    except OSError as error:
-        raise DocumentError(file, f"cannot be read ({error.strerror}); check that it is still there") from error
+def _skip(error: DocumentError, result: Added) -> None:
+    logger.warning("skipped %s", error)
+    result.skipped.append(error)
 
 
 def _number(metadata: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ from metaembed_rag.commands.options import (
     IndexOption,
     JsonOption,
     ModelOption,
+    TenantOption,
     UrlOption,
     print_json,
 )
@@ -26,6 +27,7 @@ def calibrate(
     index: IndexOption = None,
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
+    tenant: TenantOption = None,
     model: ModelOption = "mini",
     queries: Annotated[
         Path | None,
@@ -42,7 +44,7 @@ def calibrate(
     from metaembed_rag.index import MetaEmbedIndex
 
     texts, labels = (None, None) if queries is None else read_queries(queries)
-    with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
+    with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
         found = opened.calibrate(texts, labels=labels, progress=False if as_json else None)
     if plot is not None:
         found.plot(plot)

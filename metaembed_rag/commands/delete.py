@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from metaembed_rag.commands.options import CollectionOption, IndexOption, JsonOption, UrlOption, print_json
+from metaembed_rag.commands.options import (
+    CollectionOption,
+    IndexOption,
+    JsonOption,
+    TenantOption,
+    UrlOption,
+    print_json,
+)
 
 
 def delete(
@@ -14,12 +21,13 @@ def delete(
     index: IndexOption = None,
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
+    tenant: TenantOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete a document from an index."""
     from metaembed_rag.index import MetaEmbedIndex
 
-    with MetaEmbedIndex(index, url=url, collection=collection, create=False) as opened:
+    with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, create=False) as opened:
         pages = opened.delete(source=source)
     if as_json:
         print_json({"source": source, "pages": pages})

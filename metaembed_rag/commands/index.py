@@ -6,7 +6,15 @@ from typing import Annotated, cast
 
 import typer
 
-from metaembed_rag.commands.options import CollectionOption, IndexOption, JsonOption, ModelOption, UrlOption, print_json
+from metaembed_rag.commands.options import (
+    CollectionOption,
+    IndexOption,
+    JsonOption,
+    ModelOption,
+    TenantOption,
+    UrlOption,
+    print_json,
+)
 
 
 def index(
@@ -14,16 +22,29 @@ def index(
     index: IndexOption = None,
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
+    tenant: TenantOption = None,
     model: ModelOption = "mini",
     ocr: Annotated[str, typer.Option("--ocr", help="auto, never or always.")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that read and embed.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="Of a new index: f32, f16, int8 or 4bit [default: f32].")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index documents; what is in the index unchanged costs nothing."""
     from metaembed_rag.index import MetaEmbedIndex
     from metaembed_rag.pages import OcrMode
+    from metaembed_rag.store.schema import Precision
 
-    with MetaEmbedIndex(index, url=url, collection=collection, model=model) as opened:
-        result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False)
+    with MetaEmbedIndex(
+        index,
+        url=url,
+        collection=collection,
+        model=model,
+        tenant=tenant,
+        precision=cast("Precision | None", precision),
+    ) as opened:
+        result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False, workers=workers)
         info = opened.info()
     if as_json:
         print_json(

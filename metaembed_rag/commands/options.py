@@ -13,6 +13,7 @@ IndexOption = Annotated[
 ]
 UrlOption = Annotated[str | None, typer.Option("--url", help="A Qdrant server instead of a folder.")]
 CollectionOption = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="Whose documents, in an index with tenants.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Packaged model, model folder or hub id.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BudgetOption = Annotated[

@@ -15,6 +15,7 @@ from metaembed_rag.commands.options import (
     JsonOption,
     LatencyOption,
     ModelOption,
+    TenantOption,
     TopKOption,
     UrlOption,
     print_json,
@@ -27,6 +28,7 @@ def search(
     index: IndexOption = None,
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
+    tenant: TenantOption = None,
     model: ModelOption = "mini",
     budget: BudgetOption = None,
     latency_ms: LatencyOption = None,
@@ -48,7 +50,7 @@ def search(
     from metaembed_rag.index import MetaEmbedIndex
 
     condition = {"source": source} if source else None
-    with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
+    with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
         if explain:
             found = opened.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
             hits = found.hits

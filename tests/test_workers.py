@@ -1,0 +1,133 @@
+"""Worker processes and Ray: what is in the index afterwards is what one process would have written."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from metaembed_rag import MetaEmbedIndex
+from metaembed_rag.errors import DocumentError, InputError, MissingDependencyError
+from metaembed_rag.pages import Page
+from metaembed_rag.ray import index_with_ray
+
+TEXTS = ("ferries", "coffee", "gravel", "lighthouses")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four texts, one of several windows, and a file that cannot be read."""
+    place = tmp_path / "documents"
+    place.mkdir()
+    for number, word in enumerate(TEXTS):
+        (place / f"{number}.txt").write_text(f"A note about {word}, which open at nine. " * (1 + 60 * (number == 1)))
+    (place / "2-broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
+    return place
+
+
+def content(index, ids):
+    return [(hit.id, hit.source, hit.page, hit.text, hit.route, hit.metadata) for hit in index.get(ids)]
+
+
+def check_equal(one, other, first, second):
+    """Two indexes and what adding to them said: alike in everything."""
+    assert list(first) == list(second) and len(first) >= 4
+    assert (first.added, first.unchanged) == (second.added, second.unchanged)
+    assert [str(error) for error in first.skipped] == [str(error) for error in second.skipped]
+    assert [type(error) for error in first.skipped] == [type(error) for error in second.skipped]
+    assert content(one, first) == content(other, second)
+    assert one.sources() == other.sources()
+    vectors, others = one.vectors(first), other.vectors(second)
+    for identifier in first:
+        np.testing.assert_allclose(vectors[identifier], others[identifier], atol=1e-6)
+
+
+@pytest.fixture
+def single(folder, tmp_path):
+    """The index that one process makes, and what it said."""
+    with MetaEmbedIndex(tmp_path / "single.index") as index:
+        yield index, index.add(folder, metadata={"team": "harbour"})
+
+
+@pytest.mark.slow
+def test_two_workers_write_what_one_process_writes_and_go_on_where_they_stopped(folder, tmp_path, single):
+    page = Page("memory", 1, "A page that is no file.")
+    with MetaEmbedIndex(tmp_path / "workers.index") as index:
+        added = index.add([folder, page], metadata={"team": "harbour"}, workers=2)
+        assert added.pop() == index.get(list(added) + index.add(page))[-1].id
+        added.added -= 1
+        check_equal(single[0], index, single[1], added)
+        assert not multiprocessing.active_children(), "workers end with the call"
+
+        (folder / "3.txt").write_text("Lighthouses have been automatic for years.")
+        again = index.add(folder, metadata={"team": "harbour"}, workers=2)
+        assert (again.added, again.unchanged, list(again)) == (1, len(added) - 1, list(added))
+        assert index.get([again[-1]])[0].text == "Lighthouses have been automatic for years."
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
+def test_a_killed_worker_costs_no_document(folder, tmp_path, single):
+    before = set(multiprocessing.active_children())
+    killed = []
+
+    def kill():
+        end = time.monotonic() + 120
+        while not killed and time.monotonic() < end:
+            for child in set(multiprocessing.active_children()) - before:
+                # Once it has begun: before, there is nothing that a worker could lose.
+                time.sleep(1)
+                os.kill(child.pid, signal.SIGKILL)
+                killed.append(child.pid)
+                break
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with MetaEmbedIndex(tmp_path / "killed.index") as index:
+        added = index.add(folder, metadata={"team": "harbour"}, workers=2)
+        thread.join()
+        assert killed
+        check_equal(single[0], index, single[1], added)
+
+
+def test_nothing_new_starts_no_worker(single, folder, monkeypatch):
+    monkeypatch.setattr("metaembed_rag.workers.ProcessPoolExecutor.submit", None)
+    index, first = single
+    again = index.add(folder, metadata={"team": "harbour"}, workers=2)
+    assert (again.added, again.unchanged, list(again)) == (0, len(first), list(first))
+    assert len(again.skipped) == 1
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2", None])
+def test_numbers_of_workers_that_are_none_are_refused(workers, tmp_path):
+    with MetaEmbedIndex(tmp_path / "x.index") as index, pytest.raises(InputError, match="at least 1"):
+        index.add("whatever.txt", workers=workers)
+
+
+def test_a_loaded_model_is_refused_with_what_to_do(model, folder, tmp_path):
+    with MetaEmbedIndex(tmp_path / "x.index", model=model) as index:
+        with pytest.raises(InputError, match="open it with a name or folder"):
+            index.add(folder, workers=2)
+        assert index.sources() == []
+
+
+def test_the_only_document_that_cannot_be_read_is_an_error(folder, tmp_path):
+    with MetaEmbedIndex(tmp_path / "x.index") as index, pytest.raises(DocumentError, match="no such file"):
+        index.add(folder / "absent.txt", workers=2)
+
+
+def test_ray_that_is_not_installed_is_named_with_its_command(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with (
+        MetaEmbedIndex(tmp_path / "x.index") as index,
+        pytest.raises(MissingDependencyError, match=r'pip install "metaembed-rag\[ray\]"'),
+    ):
+        index_with_ray(index, "whatever.txt")
