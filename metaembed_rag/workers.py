@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -99,10 +100,15 @@ def spread_over_processes(files: Iterable[str], job: Job, *, workers: int) -> It
         InputError: worker processes cannot be started here.
         ModelError: a worker cannot load the model.
     """
+    rest = iter(files)
+    first = next(rest, None)
+    if first is None:
+        # Nothing is new: not even torch is loaded.
+        return
     pool = _Pool(job, workers)
     waiting: deque[tuple[str, Future[Outcome]]] = deque()
     try:
-        for file in files:
+        for file in chain([first], rest):
             waiting.append((file, pool.submit(file)))
             if len(waiting) >= AHEAD * workers:
                 pool = _settle(pool, waiting)
