@@ -14,8 +14,9 @@ import pytest
 
 from metaembed_rag import MetaEmbedIndex
 from metaembed_rag.errors import DocumentError, InputError, MissingDependencyError
-from metaembed_rag.pages import Page
+from metaembed_rag.pages import Limits, Page
 from metaembed_rag.ray import index_with_ray
+from metaembed_rag.workers import Encoded, Job, spread_over_processes
 
 TEXTS = ("ferries", "coffee", "gravel", "lighthouses")
 
@@ -93,6 +94,30 @@ def test_a_killed_worker_costs_no_document(folder, tmp_path, single):
         thread.join()
         assert killed
         check_equal(single[0], index, single[1], added)
+
+
+class Deadly(str):
+    """A path that ends the process it is sent to."""
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+@pytest.mark.slow
+def test_a_document_that_kills_its_worker_again_is_reported_and_takes_no_other_along(folder):
+    files = [str(folder / "0.txt"), Deadly(folder / "1.txt"), str(folder / "2.txt")]
+    found = dict(spread_over_processes(files, Job("mini", "auto", Limits(), {}), workers=2))
+    assert list(found) == files
+    assert [type(outcome) for outcome in found.values()] == [Encoded, DocumentError, Encoded]
+    assert "a worker process died" in str(found[files[1]]) and "workers=1" in str(found[files[1]])
+    assert not multiprocessing.active_children()
+
+
+def test_workers_that_cannot_start_are_an_error_not_a_skipped_document(folder):
+    with pytest.raises(InputError, match="__main__"):
+        list(spread_over_processes([str(folder / "0.txt")], Job(Deadly("x"), "auto", Limits(), {}), workers=2))
 
 
 def test_nothing_new_starts_no_worker(single, folder, monkeypatch):
