@@ -79,8 +79,10 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 def test_api_pages_show_docstrings(site):
     page = (site / "api" / "index.html").read_text(encoding="utf-8")
     assert 'id="metaembed_rag.index.MetaEmbedIndex.search"' in page
-    # The arguments of a docstring, not its text alone.
-    assert "<strong>latency_ms</strong>" in page or "<code>latency_ms</code>" in page
+    assert "A document becomes visible when all of its pages are written" in page
+    recipe = (site / "api" / "training.html").read_text(encoding="utf-8")
+    assert "Recipe.lora_dropout" in recipe
+    assert "rank, alpha" not in recipe, "attributes that share a line have an entry each"
 
 
 def test_drawings_are_whole_described_and_used():
