@@ -62,4 +62,4 @@ class Limits:
         by_area = spare / (half + math.sqrt(half * half + spare * width * height))
         by_side = MAX_SIDE / max(width, height)
         # Never 0: the smallest picture has one pixel.
-        return min(scale, max(by_area, 1e-9), by_side)
+        return min(scale, max(by_area, 0.5 / max(width, height)), by_side)
