@@ -31,8 +31,8 @@ help: ## this list
 demo: $(VENV)/core.stamp ## index examples/reports and answer questions at several budgets
 	$(BIN)/metaembed demo
 
-test: lint types ## linters, types and all tests
-	$(BIN)/python -m pytest
+test: lint types ## linters, types and all tests, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from metaembed_rag.errors import IndexLockedError
 EngineName = Literal["edge", "local"]
 
 #: Seconds within which a second process must have been told that the index is open.
-AT_ONCE = 1.0
+AT_ONCE = 5.0
 #: Bytes that a hundred searches may leave behind.
 LEAK = 1 << 20
 

@@ -74,17 +74,17 @@ def pictures(tmp_path_factory):
 def _each_picture_is_read_once():
     """Character recognition takes a second a picture: what the reader has read, it remembers."""
     reader = ocr.shared_reader()
-    read = type(reader).read
+    read = reader.read
     known = {}
 
-    def remember(self, image):
+    def remember(image):
         key = (image.size, image.tobytes())
         if key not in known:
-            known[key] = read(self, image)
+            known[key] = read(image)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(reader), "read", remember)
+        patch.setattr(reader, "read", remember)
         yield
 
 
