@@ -19,6 +19,7 @@
 
 # %%
 import json
+import logging
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from metaembed_rag.training.diagnostics import diagnose
 from metaembed_rag.training.miniature import make_miniature
 from metaembed_rag.training.train import train
 
+logging.getLogger("metaembed_rag").setLevel(logging.ERROR)  # what the monitor finds while training is shown below
 folder = Path(tempfile.mkdtemp(prefix="miniature-"))
 files = make_miniature(folder, seed=0)
 for name, text in read_pairs(files.test)[0].items():
