@@ -33,10 +33,9 @@ def plot_calibration(calibration: Calibration) -> Figure:
     quality = [one.quality for one in front]
     axes.hlines(quality, middle, [one.total.p95 for one in front], color="tab:blue", alpha=0.35, label="p50 to p95")
     axes.plot(middle, quality, "o-", color="tab:blue", label="Pareto front")
-    for one in front:
-        axes.annotate(
-            str(one.plan.budget), (one.total.p50, one.quality), xytext=(0, 7), textcoords="offset points", ha="center"
-        )
+    first_of_budget = {one.plan.budget: one for one in reversed(front)}
+    for budget, one in first_of_budget.items():
+        axes.annotate(str(budget), (one.total.p50, one.quality), xytext=(-6, 2), textcoords="offset points", ha="right")
     k = calibration.top_k
     axes.set_xlabel("milliseconds from query to answer, encoding included")
     axes.set_ylabel(f"nDCG@{k}" if calibration.labelled else f"overlap@{k} with the full budget")
