@@ -40,7 +40,7 @@ def plot_calibration(calibration: Calibration) -> Figure:
     axes.set_xlabel("milliseconds from query to answer, encoding included")
     axes.set_ylabel(f"nDCG@{k}" if calibration.labelled else f"overlap@{k} with the full budget")
     axes.set_title(f"{calibration.points:,} windows, {calibration.queries} queries, {calibration.machine}", fontsize=9)
-    axes.margins(y=0.15)
+    axes.margins(x=0.12, y=0.15)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     return figure
