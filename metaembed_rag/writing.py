@@ -78,10 +78,9 @@ class Writer:
         canonical_json(fixed)
         pages = [item for item in items if isinstance(item, Page)]
         paths = [os.fspath(item) for item in items if not isinstance(item, Page)]
-        skipped: list[DocumentError] = []
-        files = _find_all(paths, skipped)
+        result = Added()
+        files = _find_all(paths, result)
         grouped = group_by_source(pages)
-        result = Added(skipped=skipped)
         with make_progress(progress) as bar:
             bar.begin(len(files) + len(grouped))
             if spread is None:
@@ -247,15 +246,14 @@ def _by_document(
     return [WriteDocument(key, page.source, contents[key], members[key]) for key, page in entries.items()]
 
 
-def _find_all(paths: Sequence[str], skipped: list[DocumentError]) -> list[str]:
-    """Every file below the paths once, in order; what cannot be found goes to ``skipped``."""
+def _find_all(paths: Sequence[str], result: Added) -> list[str]:
+    """Every file below the paths once, in order; what cannot be found is skipped."""
     files: dict[str, None] = {}
     for path in paths:
         try:
             files.update(dict.fromkeys(find_documents(path)))
         except DocumentError as error:
-            logger.warning("skipped %s", error)
-            skipped.append(error)
+            _skip(error, result)
     return list(files)
 
 

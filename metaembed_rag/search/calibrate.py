@@ -83,17 +83,17 @@ def calibrate(
     steps = len(widths) + 1 + len(plans)
     tell = advance or (lambda done, total: None)
 
-    rows: dict[int, list[FloatArray]] = {}
+    widest: list[FloatArray] = []
     encoding: dict[int, list[float]] = {}
-    for number, width in enumerate(widths):
-        rows[width], encoding[width] = _encode(searcher, queries, width)
+    for number, width in enumerate(widths):  # ascending: the last rows hold all the others
+        widest, encoding[width] = _encode(searcher, queries, width)
         tell(number + 1, steps)
-    widest = rows[widths[-1]]
-    reference = _run(searcher, _reference(store.points, schema.groups), widest, top_k)
+    best = _reference(store.points, schema.groups)
+    reference = _run(searcher, best, widest, top_k)
     tell(len(widths) + 1, steps)
     measured = []
     for number, plan in enumerate(plans):
-        run = _run(searcher, plan, widest, top_k)
+        run = reference if plan == best else _run(searcher, plan, widest, top_k)
         stages = _stage_times(searcher, plan, widest[:STAGE_QUERIES])
         gains = None if labels is None else _gains(queries, run, labels, top_k)
         measured.append(_measure(plan, run, encoding[plan.budget.query], reference, gains, stages))

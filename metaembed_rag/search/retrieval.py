@@ -14,7 +14,7 @@ from metaembed_rag.search.explanation import Explanation, make_parts
 from metaembed_rag.search.latency import check_target
 from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
 from metaembed_rag.search.query import Query, check_query, describe_query
-from metaembed_rag.search.searcher import Answer, Searcher
+from metaembed_rag.search.searcher import Answer, Searcher, used_budget
 from metaembed_rag.search.stream import Step, pick_steps, stream_answers
 from metaembed_rag.search.targets import Targets
 from metaembed_rag.store.engine import Scored
@@ -106,10 +106,11 @@ class Retrieval:
             plan = self.plan("full" if budget is None else budget, top_k)
         else:
             plan = choice.plan.for_results(top_k)
-        answer = self._searcher.run(query, plan, conditions, top_k)
+        rows, encoding = self._searcher.encode([query], plan.budget.query)
+        scored, searching = self._searcher.find(rows[0], plan, conditions, top_k)
+        answer = Answer(scored, used_budget(plan, rows[0]), encoding, searching)
         if choice is not None:
             self.targets.observe(choice, answer.seconds)
-        rows, encoding = self._searcher.encode([query], plan.budget.query)
         observed = self._searcher.time_stages(rows[0], plan, conditions, top_k)
         measured = self.targets.measured(plan if choice is None else choice.plan)
         return Explanation(

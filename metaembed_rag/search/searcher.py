@@ -87,9 +87,7 @@ class Searcher:
 
     def run(self, query: Query, plan: Plan, conditions: Filter, top_k: int) -> Answer:
         """Encode and find."""
-        rows, encoding = self.encode([query], plan.budget.query)
-        scored, searching = self.find(rows[0], plan, conditions, top_k)
-        return Answer(scored, used_budget(plan, rows[0]), encoding, searching)
+        return self.run_many([query], plan, conditions, top_k)[0]
 
     def run_many(self, queries: Sequence[Query], plan: Plan, conditions: Filter, top_k: int) -> list[Answer]:
         """Encode together, find one by one; the encoding time is shared out evenly."""

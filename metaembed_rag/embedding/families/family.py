@@ -116,6 +116,19 @@ def spare_rows(tokenizer: Any, rows: int, count: int) -> list[int]:
     return list(range(rows - count, rows))
 
 
+def check_fixed_cost(cost: int, visual_tokens: int) -> None:
+    """Refuse a budget that a backbone whose pictures all cost the same cannot meet.
+
+    Raises:
+        ModelError: it says which ``visual_tokens`` would do.
+    """
+    if cost > visual_tokens:
+        raise ModelError(
+            f"each picture costs {cost} visual tokens, more than visual_tokens={visual_tokens}: set "
+            f"visual_tokens={cost}, or take a backbone of lower resolution"
+        )
+
+
 def running_positions(attention_mask: Tensor) -> Tensor:
     """Position of each token among those that are not padding, from 0: ``[n, tokens]`` -> ``[n, tokens]``."""
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)

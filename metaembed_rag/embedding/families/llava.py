@@ -11,10 +11,10 @@ from metaembed_rag.embedding.families.family import (
     Features,
     Pictures,
     Vision,
+    check_fixed_cost,
     running_positions,
     spare_rows,
 )
-from metaembed_rag.embedding.families.paligemma import check_fixed_cost
 
 if TYPE_CHECKING:
     from PIL.Image import Image

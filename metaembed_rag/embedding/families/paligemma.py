@@ -11,26 +11,13 @@ from metaembed_rag.embedding.families.family import (
     Features,
     Pictures,
     Vision,
+    check_fixed_cost,
     named_rows,
     running_positions,
 )
-from metaembed_rag.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-def check_fixed_cost(cost: int, visual_tokens: int) -> None:
-    """Refuse a budget that a backbone whose pictures all cost the same cannot meet.
-
-    Raises:
-        ModelError: it says which ``visual_tokens`` would do.
-    """
-    if cost > visual_tokens:
-        raise ModelError(
-            f"each picture costs {cost} visual tokens, more than visual_tokens={visual_tokens}: set "
-            f"visual_tokens={cost}, or take a backbone of lower resolution"
-        )
 
 
 def _cost(config: Any) -> int:
