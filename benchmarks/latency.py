@@ -31,12 +31,8 @@ from metaembed_rag.search.questions import make_queries
 
 logger = logging.getLogger("latency")
 
-#: Targets beside another process, as a multiple of those alone: with a core less, torch's threads wait for each other.
-LOADED = 4
-
 #: An observed p95 may exceed the target by this factor.
 KEPT = 1.1
-
 
 #: Tell numpy's libraries how many threads to use.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -54,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         targets = options.targets or _targets(calibration)
         runs = []
         for loaded in (False, True):
-            for target in [target * (LOADED if loaded else 1) for target in targets]:
+            for target in targets:
                 with _load(loaded):
                     runs.append(_keep(index, queries, options.queries, target, loaded))
                 logger.info("%s", runs[-1])

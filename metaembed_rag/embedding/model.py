@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -17,6 +18,7 @@ from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.inputs import Document, Query, check_list, check_sample, read_text
 from metaembed_rag.embedding.load import PRETRAINED, load_model
 from metaembed_rag.embedding.publish import Publishable
+from metaembed_rag.embedding.threads import few_threads
 from metaembed_rag.embedding.tokens import MetaTokenInput
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.embedding.windows import Window, cut_windows
@@ -218,7 +220,8 @@ class MetaEmbed(Publishable):
     def _encode(self, items: list[Any], task: str, count: int, batch_size: int) -> FloatArray:
         if not items:
             return np.empty((0, count, self.dim), dtype=np.float32)
-        with self._lock:
+        one_query = task == "query" and len(items) == 1
+        with self._lock, few_threads() if one_query else nullcontext():
             rows: Sequence[FloatArray] = self.encoder.encode(
                 items,
                 task=task,
