@@ -26,9 +26,6 @@ def four_threads() -> Iterator[None]:
 def test_half_of_the_threads_inside_and_all_of_them_after() -> None:
     with few_threads():
         assert torch.get_num_threads() == 2
-        with few_threads():
-            assert torch.get_num_threads() == 2
-        assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == 4
 
 
