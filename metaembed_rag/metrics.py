@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,23 @@ def average(rankings: Iterable[tuple[Sequence[str], Grades]]) -> Figures:
         raise InputError("no rankings to average: the benchmark has no queries")
     means = [float(mean) for mean in np.mean(np.asarray(rows), axis=0)]
     return Figures(means[0], means[1], means[2], means[3], means[4], means[5], len(rows))
+
+
+def pool(parts: Sequence[Figures]) -> Figures:
+    """The figures of several benchmarks as if their queries had been averaged together.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not parts:
+        raise InputError("no figures to pool")
+    counts = [part.queries for part in parts]
+    means = {
+        item.name: float(np.average([getattr(part, item.name) for part in parts], weights=counts))
+        for item in fields(Figures)
+        if item.name != "queries"
+    }
+    return Figures(**means, queries=sum(counts))
 
 
 def _gains(ranked: Sequence[str], relevant: Grades, k: int) -> npt.NDArray[np.float64]:

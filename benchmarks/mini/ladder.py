@@ -1,8 +1,8 @@
-"""Score a model at every budget on the development benchmarks; write ladder.json and ladder.md.
+"""Score a model at every budget on the development benchmarks, beside its rivals; write ladder.json and ladder.md.
 
 Example:
-    python benchmarks/mini/ladder.py --model mini --out results --wikitq WikiTableQuestions \
-        --tatqa TAT-QA --pubmedqa pubmedqa --bm25 --minilm
+    python benchmarks/mini/ladder.py --model mini --out results --rivals \
+        --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions --financebench financebench
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metaembed_rag import MetaEmbed
-from metaembed_rag.evaluation.baselines import bm25, single_vector
+from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector
 from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
-from metaembed_rag.evaluation.ladder import evaluate, monotone
+from metaembed_rag.evaluation.filings import read_financebench
+from metaembed_rag.evaluation.ladder import Row, evaluate, monotone
+from metaembed_rag.evaluation.measured import Measured, pool_measured
+from metaembed_rag.search.machine import describe_machine
 
 logger = logging.getLogger("ladder")
 
-COLUMNS = {"ndcg5": "nDCG@5", "ndcg10": "nDCG@10", "p1": "P@1", "r5": "R@5", "r10": "R@10", "mrr": "MRR"}
+COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5", "mrr": "MRR"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,46 +35,81 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folders = {name: folder for name in READERS if (folder := getattr(options, name)) is not None}
-    if not folders:
-        parser.error("no benchmark given: pass the folder of at least one of " + ", ".join(f"--{n}" for n in READERS))
+    tasks = _tasks(options)
+    if not tasks:
+        parser.error("no benchmark given: pass the folder of at least one, e.g. --tatqa TAT-QA")
     model = MetaEmbed.from_pretrained(options.model)
-    report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
+    rivals = _rivals(model) if options.rivals else {}
+    report: dict[str, Any] = {
+        "model": model.config.name,
+        "fingerprint": model.fingerprint,
+        "machine": describe_machine(),
+        "benchmarks": {},
+    }
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, folder in folders.items():
-        benchmark = read_benchmark(name, folder)
-        if options.queries:
-            benchmark = _first_queries(benchmark, options.queries)
-        report["benchmarks"][name] = _measure(model, benchmark, options)
+    for name, read in tasks.items():
+        benchmarks = [_first_queries(part, options.queries) if options.queries else part for part in read()]
+        report["benchmarks"][name] = _measure(model, name, benchmarks, rivals)
         (options.out / "ladder.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "ladder.md").write_text(_markdown(report), encoding="utf-8")
 
 
-def _measure(model: MetaEmbed, benchmark: Benchmark, options: argparse.Namespace) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "queries": len(benchmark.queries),
-        "documents": len(benchmark.documents),
-        "baselines": {},
-    }
-    if options.bm25:
-        result["baselines"]["BM25"] = asdict(bm25(benchmark))
-    if options.minilm:
-        result["baselines"]["MiniLM, one vector"] = asdict(single_vector(benchmark, _minilm(), model.windows))
-    rows = evaluate(model, benchmark)
-    verdict = monotone(rows)
-    result |= {"ladder": [row.to_json() for row in rows], "monotone": verdict.holds, "verdict": str(verdict)}
-    for row in rows:
-        logger.info("%s %s nDCG@5 %.4f P@1 %.4f R@5 %.4f", benchmark.name, row.budget, row.ndcg5, row.p1, row.r5)
-    logger.info("%s: %s", benchmark.name, verdict)
-    return result
+def _tasks(options: argparse.Namespace) -> dict[str, Callable[[], list[Benchmark]]]:
+    tasks: dict[str, Callable[[], list[Benchmark]]] = {}
+    for name in READERS:
+        folder = getattr(options, name)
+        if folder is not None:
+            tasks[name] = partial(_read, name, folder)
+    if options.financebench is not None:
+        tasks["financebench"] = lambda: read_financebench(options.financebench, options.filings)
+    return tasks
 
 
-def _minilm() -> Any:
+def _read(name: str, folder: Path) -> list[Benchmark]:
+    return [read_benchmark(name, folder)]
+
+
+def _rivals(model: MetaEmbed) -> dict[str, Callable[[Benchmark], Measured]]:
     from sentence_transformers import SentenceTransformer
 
     from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
 
-    return SentenceTransformer(resolve_backbone(MINILM))
+    minilm = SentenceTransformer(resolve_backbone(MINILM))
+    return {
+        "BM25": bm25,
+        "MiniLM, one vector": lambda benchmark: single_vector(benchmark, minilm, model.windows),
+        "MiniLM, all tokens": lambda benchmark: all_tokens(benchmark, minilm, model.windows),
+    }
+
+
+def _measure(
+    model: MetaEmbed, name: str, parts: Sequence[Benchmark], rivals: dict[str, Callable[[Benchmark], Measured]]
+) -> dict[str, Any]:
+    """Every part of a benchmark by every rival and at every budget, joined."""
+    measured: dict[str, list[tuple[Measured, int]]] = defaultdict(list)
+    ladder: dict[Any, list[tuple[Measured, int]]] = defaultdict(list)
+    for part in parts:
+        for rival, run in rivals.items():
+            measured[rival].append((run(part), len(part.documents)))
+        for row in evaluate(model, part, timed=True):
+            if row.cost is not None:
+                ladder[row.budget].append((row.cost, len(part.documents)))
+        logger.info("%s done", part.name)
+    costs = {budget: pool_measured(found) for budget, found in ladder.items()}
+    verdict = monotone([Row(budget, cost.figures) for budget, cost in costs.items()])
+    result = {
+        "parts": len(parts),
+        "queries": sum(len(part.queries) for part in parts),
+        "documents": sum(len(part.documents) for part in parts),
+        "rivals": {rival: pool_measured(found).to_json() for rival, found in measured.items()},
+        "ladder": [Row(budget, cost.figures, cost).to_json() for budget, cost in costs.items()],
+        "monotone": verdict.holds,
+        "verdict": str(verdict),
+    }
+    for label, figures in _lines(result):
+        logger.info("%s %s nDCG@5 %.4f P@1 %.4f R@5 %.4f", name, label, figures["ndcg5"], figures["p1"], figures["r5"])
+    logger.info("%s: %s", name, verdict)
+    return result
 
 
 def _first_queries(benchmark: Benchmark, count: int) -> Benchmark:
@@ -82,34 +122,48 @@ def _first_queries(benchmark: Benchmark, count: int) -> Benchmark:
     )
 
 
+def _lines(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    yield from result["rivals"].items()
+    for figures in result["ladder"]:
+        yield "({},{})".format(*figures["budget"]), figures
+
+
 def _markdown(report: dict[str, Any]) -> str:
-    lines = [f"# {report['model']} ({report['fingerprint']})", ""]
+    lines = [
+        f"# {report['model']} ({report['fingerprint']})",
+        "",
+        "Exact ranking of all documents (FinanceBench: of the pages of the filing); a document counts as its best",
+        "window. Bytes are float32 vectors or BM25 postings, a document or page. Milliseconds are the median of one",
+        f"query by itself, encoding and an exact scan; {report['machine']}.",
+        "",
+    ]
     for name, result in report["benchmarks"].items():
+        parts = f" in {result['parts']} filings" if result["parts"] > 1 else ""
         lines += [
-            f"## {name}: {result['queries']:,} queries, {result['documents']:,} documents",
+            f"## {name}: {result['queries']:,} queries, {result['documents']:,} documents{parts}",
             "",
-            "| | " + " | ".join(COLUMNS.values()) + " |",
-            "|---|" + "---|" * len(COLUMNS),
+            "| | " + " | ".join(COLUMNS.values()) + " | bytes | ms |",
+            "|---|" + "---|" * (len(COLUMNS) + 2),
         ]
-        lines += [_line(label, figures) for label, figures in result["baselines"].items()]
-        lines += [_line("({},{})".format(*figures["budget"]), figures) for figures in result["ladder"]]
+        lines += [
+            f"| {label} | "
+            + " | ".join(f"{figures[column]:.3f}" for column in COLUMNS)
+            + f" | {figures['page_bytes']:,} | {figures['query_ms']:.1f} |"
+            for label, figures in _lines(result)
+        ]
         lines += ["", result["verdict"] + ".", ""]
     return "\n".join(lines)
-
-
-def _line(label: str, figures: dict[str, Any]) -> str:
-    return f"| {label} | " + " | ".join(f"{figures[column]:.3f}" for column in COLUMNS) + " |"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
     parser.add_argument("--out", type=Path, required=True, help="folder for ladder.json and ladder.md")
-    for name in READERS:
+    for name in (*READERS, "financebench"):
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
+    parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
     parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
-    parser.add_argument("--bm25", action="store_true", help="measure BM25 too")
-    parser.add_argument("--minilm", action="store_true", help="measure MiniLM with one vector a text too")
+    parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")
     return parser
 
 

@@ -1,20 +1,29 @@
-"""What a model is compared with: BM25, and MiniLM with one vector a text, on the same benchmarks."""
+"""What a model is compared with on the same benchmarks: BM25, and MiniLM with one vector a text or one a token."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from metaembed_rag.errors import MissingDependencyError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
-from metaembed_rag.evaluation.ladder import cut, rank
-from metaembed_rag.metrics import Figures
+from metaembed_rag.evaluation.ladder import TEXTS_AT_ONCE, cut, rank
+from metaembed_rag.evaluation.measured import Measured, median_ms
+
+logger = logging.getLogger(__name__)
+
+FloatArray = npt.NDArray[np.float32]
+
+#: Bytes of a value: vectors are compared as float32; an entry of BM25's index is a score and a document number.
+FLOAT32 = 4
+POSTING = 8
 
 
-def bm25(benchmark: Benchmark) -> Figures:
+def bm25(benchmark: Benchmark) -> Measured:
     """BM25 (Lucene's variant, k1 1.5, b 0.75, English stop words, no stemming) over whole documents.
 
     Raises:
@@ -27,21 +36,22 @@ def bm25(benchmark: Benchmark) -> Figures:
     texts, starts = cut(benchmark, None)
     retriever = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     retriever.index(bm25s.tokenize(texts, stopwords="en", show_progress=False), show_progress=False)
-    queries = list(benchmark.queries.values())
-    tokens = bm25s.tokenize(queries, stopwords="en", return_ids=False, show_progress=False)
     known = retriever.vocab_dict
 
-    def score(start: int, end: int) -> npt.NDArray[np.float32]:
-        rows = []
-        for words in tokens[start:end]:
-            heard = [word for word in words if word in known]
-            rows.append(retriever.get_scores(heard) if heard else np.zeros(len(texts), dtype=np.float32))
-        return np.stack(rows)
+    def search(query: str) -> FloatArray:
+        (words,) = bm25s.tokenize([query], stopwords="en", return_ids=False, show_progress=False)
+        heard = [word for word in words if word in known]
+        if not heard:
+            return np.zeros(len(texts), dtype=np.float32)
+        scores: FloatArray = retriever.get_scores(heard)
+        return scores
 
-    return rank(benchmark, score, starts)
+    queries = list(benchmark.queries.values())
+    figures = rank(benchmark, lambda start, end: np.stack([search(query) for query in queries[start:end]]), starts)
+    return Measured(figures, len(retriever.scores["data"]) * POSTING / len(texts), median_ms(search, queries))
 
 
-def single_vector(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Figures:
+def single_vector(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Measured:
     """Cosine similarity of one vector a text.
 
     Args:
@@ -54,11 +64,75 @@ def single_vector(benchmark: Benchmark, model: Any, windows: Callable[[str], Seq
     """
     texts, starts = cut(benchmark, windows)
 
-    def encode(lines: list[str]) -> npt.NDArray[np.float32]:
+    def encode(lines: list[str]) -> FloatArray:
         vectors = model.encode(lines, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
-        if not np.isfinite(vectors).all():
-            raise ModelError("the baseline model gave values that are not finite")
-        return cast("npt.NDArray[np.float32]", vectors.astype(np.float32, copy=False))
+        return _finite(vectors)
 
-    queries, documents = encode(list(benchmark.queries.values())), encode(texts)
-    return rank(benchmark, lambda start, end: queries[start:end] @ documents.T, starts)
+    queries = list(benchmark.queries.values())
+    embedded, documents = encode(queries), encode(texts)
+    figures = rank(benchmark, lambda start, end: embedded[start:end] @ documents.T, starts)
+    return Measured(
+        figures,
+        documents.size * FLOAT32 / len(starts),
+        median_ms(lambda query: encode([query]) @ documents.T, queries),
+    )
+
+
+def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Measured:
+    """MaxSim over the last-layer states of all tokens, special tokens among them: about 300 vectors a page.
+
+    What the backbone itself can do with late interaction when storage has no price. The latency counts the scoring
+    of one block of texts as often as there are blocks, without the time to fetch them.
+
+    Args:
+        benchmark, model, windows: as for ``single_vector``.
+
+    Raises:
+        ModelError: a state is not finite.
+    """
+    texts, starts = cut(benchmark, windows)
+    queries = list(benchmark.queries.values())
+    embedded = _states(model, queries)
+    blocks = []
+    vectors = 0
+    scoring = []
+    for first in range(0, len(texts), TEXTS_AT_ONCE):  # all tokens of a large benchmark would not fit into memory
+        documents = _states(model, texts[first : first + TEXTS_AT_ONCE])
+        lengths = [len(states) for states in documents]
+        vectors += sum(lengths)
+        score = _scorer(np.concatenate(documents).T, np.concatenate([[0], np.cumsum(lengths)[:-1]]))
+        blocks.append(np.stack([score(states) for states in embedded]))
+        scoring.append(median_ms(score, embedded))
+        logger.info("scored %d of %d texts by all tokens", first + len(documents), len(texts))
+    scores = np.concatenate(blocks, axis=1)
+    figures = rank(benchmark, lambda start, end: scores[start:end], starts)
+    encoding = median_ms(lambda query: _states(model, [query]), queries)
+    return Measured(figures, vectors * embedded[0].shape[1] * FLOAT32 / len(starts), encoding + sum(scoring))
+
+
+def _scorer(columns: FloatArray, firsts: npt.NDArray[np.int64]) -> Callable[[FloatArray], FloatArray]:
+    """MaxSim of one query with each document, whose tokens are columns from ``firsts`` on."""
+
+    def score(states: FloatArray) -> FloatArray:
+        total: FloatArray = np.maximum.reduceat(states @ columns, firsts, axis=1).sum(axis=0)
+        return total
+
+    return score
+
+
+def _states(model: Any, texts: list[str]) -> list[FloatArray]:
+    """float32 ``[tokens, dim]`` of unit length for each text."""
+    rows = [_finite(np.asarray(states.cpu())) for states in _token_embeddings(model, texts)]
+    return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in rows]
+
+
+def _token_embeddings(model: Any, texts: list[str]) -> Sequence[Any]:
+    found: Sequence[Any] = model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
+    return found
+
+
+def _finite(vectors: npt.NDArray[Any]) -> FloatArray:
+    if not np.isfinite(vectors).all():
+        raise ModelError("the baseline model gave values that are not finite")
+    finite: FloatArray = vectors.astype(np.float32, copy=False)
+    return finite

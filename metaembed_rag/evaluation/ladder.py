@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import BudgetError, InputError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
+from metaembed_rag.evaluation.measured import Measured, median_ms
 from metaembed_rag.metrics import Figures, average
 from metaembed_rag.scoring import maxsim
 
@@ -48,10 +49,12 @@ class Row:
     Attributes:
         budget: what was scored.
         figures: means over the queries.
+        cost: what it takes; None where it was not measured.
     """
 
     budget: Budget
     figures: Figures
+    cost: Measured | None = None
 
     @property
     def ndcg5(self) -> float:
@@ -70,10 +73,13 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """``{"budget": [q, d], "ndcg5": ..., ...}``."""
-        return {"budget": [self.budget.query, self.budget.document], **asdict(self.figures)}
+        figures = asdict(self.figures) if self.cost is None else self.cost.to_json()
+        return {"budget": [self.budget.query, self.budget.document], **figures}
 
 
-def evaluate(model: Encoder, benchmark: Benchmark, budgets: Sequence[Budget] = LADDER) -> list[Row]:
+def evaluate(
+    model: Encoder, benchmark: Benchmark, budgets: Sequence[Budget] = LADDER, *, timed: bool = False
+) -> list[Row]:
     """Encode a benchmark once and score it at every budget with exact MaxSim over prefixes.
 
     Ties keep the order of the documents.
@@ -82,6 +88,7 @@ def evaluate(model: Encoder, benchmark: Benchmark, budgets: Sequence[Budget] = L
         model: a MetaEmbed, or anything with its two encoders.
         benchmark: what to rank.
         budgets: what to score, in the order of the result.
+        timed: measure bytes and latency too; the model's ``encode_queries`` must take ``budget=``.
 
     Returns:
         one row a budget.
@@ -107,7 +114,15 @@ def evaluate(model: Encoder, benchmark: Benchmark, budgets: Sequence[Budget] = L
         def score(start: int, end: int) -> FloatArray:
             return maxsim(queries[start:end, : budget.query], narrow)
 
-        return Row(budget, rank(benchmark, score, starts))
+        figures = rank(benchmark, score, starts)
+        if not timed:
+            return Row(budget, figures)
+
+        def search(query: str) -> FloatArray:
+            return maxsim(cast("Any", model).encode_queries([query], budget=budget), narrow)
+
+        spent = median_ms(search, list(benchmark.queries.values()))
+        return Row(budget, figures, Measured(figures, narrow.nbytes / len(starts), spent))
 
     return [rows(budget) for budget in budgets]
 

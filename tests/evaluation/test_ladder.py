@@ -14,7 +14,6 @@ from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.model import MetaEmbed, TruncationWarning
 from metaembed_rag.errors import BudgetError, InputError, ModelError
 from metaembed_rag.evaluation import ladder
-from metaembed_rag.evaluation.baselines import bm25
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import FloatArray, Row, evaluate, monotone
 from metaembed_rag.metrics import Figures
@@ -137,8 +136,24 @@ def test_a_real_model_is_scored_on_long_and_short_documents() -> None:
     assert len(model.windows(benchmark.documents["long"])) > 4
     with warnings.catch_warnings():
         warnings.simplefilter("error", TruncationWarning)
-        rows = evaluate(model, benchmark)
+        rows = evaluate(model, benchmark, timed=True)
     assert [row.budget for row in rows] == list(LADDER)
+    windows = sum(len(model.windows(text)) for text in benchmark.documents.values())
+    costs = [row.cost for row in rows if row.cost is not None]
+    assert [cost.page_bytes for cost in costs] == [windows * row.budget.document * 32 * 4 / 2 for row in rows]
+    assert all(cost.query_ms > 0 and cost.figures == row.figures for cost, row in zip(costs, rows, strict=True))
+    assert rows[0].to_json().keys() == {
+        "budget",
+        "ndcg5",
+        "ndcg10",
+        "p1",
+        "r5",
+        "r10",
+        "mrr",
+        "queries",
+        "page_bytes",
+        "query_ms",
+    }
     queries = model.encode_queries(list(benchmark.queries.values()))
     for row in rows:
         best = {
@@ -179,15 +194,3 @@ def test_monotone_needs_rows() -> None:
         monotone([])
     with pytest.raises(InputError, match="tolerance"):
         monotone([_row(Budget(1, 1), 0.5)], tolerance=-1)
-
-
-def test_bm25_ranks_by_shared_words_and_survives_unknown_ones() -> None:
-    benchmark = Benchmark(
-        "words",
-        {"q1": "harbour cranes", "q2": "zebra"},
-        {"a": "The orchard grows apples.", "b": "Cranes stand in the harbour.", "c": "A quiet library."},
-        {"q1": {"b": 1.0}, "q2": {"c": 1.0}},
-    )
-    figures = bm25(benchmark)
-    assert figures.p1 == 0.5
-    assert figures.mrr == pytest.approx((1 + 1 / 3) / 2)
