@@ -116,6 +116,7 @@ def spread_over_processes(files: Iterable[str], job: Job, *, workers: int) -> It
         while waiting:
             pool = _settle(pool, waiting)
             yield _take(waiting)
+        pool.finish()
     finally:
         pool.stop()
 
@@ -197,13 +198,21 @@ class _Pool:
             ) from error
         return pool
 
+    def finish(self) -> None:
+        """Let processes that have nothing left to do end by themselves: they clean up, which a stopped one cannot."""
+        self._executor.shutdown()
+        self._close()
+
     def stop(self) -> None:
-        """End all processes, whatever they are doing. Safe to call twice."""
+        """End all processes, whatever they are doing. Safe to call twice, and after ``finish``."""
         if self._said.closed:
             return
         # Nobody reads it, so that all of them see it.
         self._said.send_bytes(b"stop")
         self._executor.shutdown(cancel_futures=True)
+        self._close()
+
+    def _close(self) -> None:
         self._said.close()
         self._heard.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -68,6 +69,15 @@ def test_two_workers_write_what_one_process_writes_and_go_on_where_they_stopped(
         again = index.add([folder, page], metadata={"team": "harbour"}, workers=2)
         assert (again.added, again.unchanged, list(again)[:-1]) == (2, len(added) - 1, list(added))
         assert index.get([again[-2]])[0].text == "Lighthouses have been automatic for years."
+
+
+@pytest.mark.slow
+def test_workers_that_are_done_leave_nothing_for_the_interpreter_to_warn_of(folder, tmp_path):
+    (folder / "2-broken.pdf").unlink()
+    command = [sys.executable, "-m", "metaembed_rag.cli", "index", str(folder), "--index", str(tmp_path / "cli.index")]
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
 
 
 @pytest.mark.slow
