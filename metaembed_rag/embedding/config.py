@@ -49,6 +49,10 @@ class ModelConfig:
     document_prompt: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
+            text = getattr(self, name)
+            if not isinstance(text, str):
+                raise ModelError(f"{name} must be text, not {text!r}")
         if self.similarity not in ("sum", "mean"):
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}

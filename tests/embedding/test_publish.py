@@ -185,6 +185,8 @@ def test_pickles_and_code_from_outside_are_refused(trained, model, tmp_path, har
         ({"window": 0}, "window must be a whole number"),
         ({"window": 8}, "window must be a whole number from 16"),
         ({"dim": 2**40}, "dim must be a whole number from 1 to 131,072"),
+        ({"backbone": {}}, "backbone must be text, not {}"),
+        ({"model_type": {"a": 1}}, "model_type must be text"),
         ({"visual_tokens": "many"}, "visual_tokens must be a whole number"),
         ({"groups": [[1]]}, "malformed"),
         ({"colour": "blue"}, "unknown entries"),
