@@ -170,3 +170,17 @@ def test_shells_complete_commands_and_options(typed, offered):
         check=True,
     )
     assert done.stdout.split() == [offered]
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(metaembed, tmp_path):
+    code, out, err = metaembed("calibrate", "--index", tmp_path / "absent.index", "--plot", "front.yaml")
+    assert (code, out) == (1, "")
+    assert ".png, .svg, .pdf" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_names_that_are_not_utf8_are_escaped_in_json(metaembed):
+    strange = "strange\udcd3.index"
+    code, out, _ = metaembed("doctor", "--index", strange, "--json")
+    assert code == 1
+    assert any(strange in " ".join(finding.values()) for finding in json.loads(out)["findings"])

@@ -37,12 +37,17 @@ def calibrate(
             "made from stored pages otherwise.",
         ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw quality against latency: a PNG or SVG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw quality against latency: a PNG, SVG or PDF.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure plans on an index, so that budgets and latency targets are met by figures."""
     from metaembed_rag.index import MetaEmbedIndex
+    from metaembed_rag.search.plot import check_picture
 
+    if plot is not None:
+        check_picture(plot)  # before measuring takes its minutes
     texts, labels = (None, None) if queries is None else read_queries(queries)
     with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
         found = opened.calibrate(texts, labels=labels, progress=False if as_json else None)

@@ -29,4 +29,10 @@ TopKOption = Annotated[int, typer.Option("--top-k", min=1, help="Results at most
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # File names that are not UTF-8 reach Python as lone surrogates, which JSON can hold only as escapes.
+        text = json.dumps(value, indent=2)
+    typer.echo(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.budget import Budget
-from metaembed_rag.errors import IndexMismatchError
+from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.search.loss import PrecisionLoss
 from metaembed_rag.search.machine import describe_machine
 from metaembed_rag.search.plan import Plan
@@ -146,13 +146,19 @@ class Calibration:
         """Draw quality against latency, the front as a line; written to ``path`` as PNG, SVG or PDF if given.
 
         Raises:
+            InputError: the picture cannot be written there.
             MissingDependencyError: matplotlib is not installed.
         """
-        from metaembed_rag.search.plot import plot_calibration
+        from metaembed_rag.search.plot import check_picture, plot_calibration
 
+        if path is not None:
+            check_picture(Path(path))
         figure = plot_calibration(self)
         if path is not None:
-            figure.savefig(Path(path), dpi=144)
+            try:
+                figure.savefig(Path(path), dpi=144)
+            except OSError as error:
+                raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from error
         return figure
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaembed_rag.errors import MissingDependencyError
+from metaembed_rag.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from metaembed_rag.search.calibration import Calibration
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """See that a picture can be written to ``path``, by its suffix and folder.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise InputError(f"a calibration is drawn as {', '.join(PICTURES)}, not {path.name!r}; name another file")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InputError(f"{path} cannot be written: it is a folder, or lies in none; name another file")
 
 
 def plot_calibration(calibration: Calibration) -> Figure:

@@ -157,6 +157,14 @@ def test_the_plot_shows_the_front(tmp_path):
     assert {text.get_text() for text in figure.axes[0].texts} == {"(1,1)", "(4,8)"}
 
 
+@pytest.mark.parametrize("name", ["front.yaml", "front", ".", "absent/front.png", "taken.png"])
+def test_a_place_that_takes_no_picture_is_refused(tmp_path, name):
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(InputError, match="name another file"):
+        made(measured((1, 1), 5, 0.7)).plot(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
+
+
 def test_queries_are_stretches_of_the_pages_and_the_same_each_time():
     made_queries = make_queries(TEXTS[:5], seed=1)
     assert made_queries == make_queries(TEXTS[:5], seed=1)
