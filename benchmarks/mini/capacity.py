@@ -14,7 +14,6 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +97,7 @@ def _bins(model: MetaEmbed, benchmark: Benchmark) -> list[tuple[Benchmark, tuple
     ordered = sorted(answer, key=lambda query: answer[query])
     found = []
     for chosen in np.array_split(np.asarray(ordered, dtype=object), len(BINS)):
-        part = replace(
-            benchmark,
-            queries={query: benchmark.queries[query] for query in chosen},
-            relevant={query: benchmark.relevant[query] for query in chosen},
-        )
+        part = benchmark.only(chosen)
         found.append((part, (answer[chosen[0]], answer[chosen[-1]])))
     return found
 

@@ -12,7 +12,6 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, read in tasks.items():
-        benchmarks = [_first_queries(part, options.queries) if options.queries else part for part in read()]
+        benchmarks = [part.only(list(part.queries)[: options.queries or None]) for part in read()]
         report["benchmarks"][name] = _measure(model, name, benchmarks, rivals)
         (options.out / "ladder.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "ladder.md").write_text(_markdown(report), encoding="utf-8")
@@ -110,16 +109,6 @@ def _measure(
         logger.info("%s %s nDCG@5 %.4f P@1 %.4f R@5 %.4f", name, label, figures["ndcg5"], figures["p1"], figures["r5"])
     logger.info("%s: %s", name, verdict)
     return result
-
-
-def _first_queries(benchmark: Benchmark, count: int) -> Benchmark:
-    """The first ``count`` queries against all documents, for a quick look."""
-    kept = list(benchmark.queries)[:count]
-    return replace(
-        benchmark,
-        queries={query: benchmark.queries[query] for query in kept},
-        relevant={query: benchmark.relevant[query] for query in kept},
-    )
 
 
 def _lines(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

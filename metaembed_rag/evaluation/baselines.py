@@ -122,13 +122,9 @@ def _scorer(columns: FloatArray, firsts: npt.NDArray[np.int64]) -> Callable[[Flo
 
 def _states(model: Any, texts: list[str]) -> list[FloatArray]:
     """float32 ``[tokens, dim]`` of unit length for each text."""
-    rows = [_finite(np.asarray(states.cpu())) for states in _token_embeddings(model, texts)]
+    found = model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
+    rows = [_finite(np.asarray(states.cpu())) for states in found]
     return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in rows]
-
-
-def _token_embeddings(model: Any, texts: list[str]) -> Sequence[Any]:
-    found: Sequence[Any] = model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
-    return found
 
 
 def _finite(vectors: npt.NDArray[Any]) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class Benchmark:
         stray = next((query for query in self.relevant if query not in self.queries), None)
         if stray is not None:
             raise InputError(f"benchmark {self.name}: judgements for query {stray}, which is missing")
+
+    def only(self, queries: Iterable[str]) -> Benchmark:
+        """These of its queries, by id, against all documents."""
+        kept = list(queries)
+        return replace(
+            self,
+            queries={query: self.queries[query] for query in kept},
+            relevant={query: self.relevant[query] for query in kept},
+        )
 
 
 def read_pubmedqa(folder: Path) -> Benchmark:

@@ -165,3 +165,10 @@ def test_a_benchmark_is_frozen(pubmedqa: Path) -> None:
     benchmark = read_benchmark("pubmedqa", pubmedqa)
     with pytest.raises(FrozenInstanceError):
         benchmark.name = "other"  # type: ignore[misc]
+
+
+def test_fewer_queries_meet_all_documents(pubmedqa: Path) -> None:
+    part = read_benchmark("pubmedqa", pubmedqa).only(["202"])
+    assert list(part.queries) == ["202"]
+    assert set(part.documents) == {"101", "202"}
+    assert part.relevant == {"202": {"202": 1.0}}
