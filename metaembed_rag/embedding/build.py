@@ -84,7 +84,7 @@ def _load_transformer(
         query_token_ids=(),
         document_token_ids=(),
         prefix_attention=family.prefix_attention,
-        positions=family.positions,
+        positions=config.positions or family.positions,
         max_seq_length=config.window,
         model_kwargs={**options, "use_safetensors": True, "trust_remote_code": False},
         processor_kwargs={"trust_remote_code": False},
@@ -98,12 +98,13 @@ def add_adapter(
     """Make LoRA weights, Meta Token rows and projection trainable, in place; everything else is frozen.
 
     The Meta Token rows start as noise of the size of the vocabulary's own rows (arXiv 2509.18095 starts them
-    at random), around their mean: rows that differ from the first step on do not collapse into one.
+    at random), around their mean: rows that differ from the first step on do not collapse into one. Anchored Meta
+    Tokens start from the words at their places; a tenth of that noise leaves those readable.
     """
     transformer, _ = parts(encoder)
     family = family_of(config.model_type)
     ids = [*transformer.query_token_ids, *transformer.document_token_ids]
-    _initialise_rows(transformer.model, ids, seed)
+    _initialise_rows(transformer.model, ids, seed, anchored=config.positions == "anchored")
     lora = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -205,8 +206,9 @@ def _reserved_ids(transformer: MetaTokenInput, family: Family, config: ModelConf
 
 
 @torch.no_grad()
-def _initialise_rows(backbone: nn.Module, ids: list[int], seed: int) -> None:
+def _initialise_rows(backbone: nn.Module, ids: list[int], seed: int, *, anchored: bool) -> None:
     weight = backbone.get_input_embeddings().weight  # type: ignore[operator]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(ids), weight.shape[1], generator=generator)
-    weight[ids] = weight.mean(dim=0) + noise.to(weight) * weight.std(dim=0)
+    noise = noise.to(weight) * weight.std(dim=0)
+    weight[ids] = 0.1 * noise if anchored else weight.mean(dim=0) + noise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import ModelError
@@ -14,6 +14,14 @@ CONFIG_FILE = "metaembed.json"
 FORMAT = 1
 #: Bounds that keep a malformed file from taking all memory, or from cutting texts forever.
 _LEAST_WINDOW, _MOST = 16, 131_072
+
+#: Where Meta Tokens stand on a bidirectional backbone.
+#: "fixed": all at 0, which their learned rows absorb, so that neither padding nor text length moves them.
+#: "running": on behind each text, wherever its padding ends; for rotary positions.
+#: "anchored": spread over the text, coarse to fine: the first at 0 for all of it, the others at bit-reversed fractions
+#: of its length, and each input is the learned row of the Meta Token plus that of the word at its place. Every prefix
+#: covers the text evenly, and each Meta Token has a part of it to stand for, from the first step of training on.
+Positions = Literal["fixed", "running", "anchored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class ModelConfig:
         visual_tokens: what one picture may cost a backbone that sees.
         groups: the budgets that were trained, narrowest first.
         query_prompt, document_prompt: what stands ahead of each text, for models trained with it.
+        positions: of Meta Tokens on a bidirectional backbone, see ``Positions``; None is its family's own.
     """
 
     name: str
@@ -47,6 +56,7 @@ class ModelConfig:
     groups: tuple[tuple[int, int], ...] = tuple((rung.query, rung.document) for rung in LADDER)
     query_prompt: str = ""
     document_prompt: str = ""
+    positions: Positions | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -55,6 +65,8 @@ class ModelConfig:
                 raise ModelError(f"{name} must be text, not {text!r}")
         if self.similarity not in ("sum", "mean"):
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
+        if self.positions is not None and self.positions not in get_args(Positions):
+            raise ModelError(f"positions must be one of {list(get_args(Positions))} or null, not {self.positions!r}")
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
         counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
         for name, value in counts.items():

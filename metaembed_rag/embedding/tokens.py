@@ -13,13 +13,15 @@ small budget costs less to encode. Causal backbones have both properties by them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from sentence_transformers.base.modules import Module, Transformer
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.config import Positions
 from metaembed_rag.embedding.masks import additive_mask, prefix_attention_mask, sliding_window_mask
+from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.errors import InputError
 
 #: Key under which the number of appended Meta Tokens travels from one module to the other.
@@ -78,7 +80,8 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         query_token_ids: vocabulary rows of the query Meta Tokens, coarse to fine.
         document_token_ids: vocabulary rows of the document Meta Tokens, coarse to fine.
         prefix_attention: build the mask described above; for bidirectional backbones only.
-        positions: of Meta Tokens: "fixed" at 0, or "running" on after the text.
+        positions: of Meta Tokens: "fixed" at 0, "running" on after the text, or "anchored" in it; see
+            ``metaembed_rag.embedding.config.Positions``.
         kwargs: as for sentence-transformers' Transformer.
     """
 
@@ -99,7 +102,7 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         query_token_ids: Sequence[int],
         document_token_ids: Sequence[int],
         prefix_attention: bool,
-        positions: Literal["fixed", "running"] = "fixed",
+        positions: Positions = "fixed",
         **kwargs: Any,
     ) -> None:
         super().__init__(model_name_or_path, **kwargs)
@@ -133,6 +136,8 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         """Run the backbone on what ``preprocess`` made; the module docstring says who attends to whom."""
         if self.prefix_attention:
             kwargs["attention_mask"] = self._masks(features["attention_mask"], features[META_TOKENS])
+        if self.positions == "anchored":
+            kwargs |= {"input_ids": None, "inputs_embeds": self._anchored(features)}
         return super().forward(features, **kwargs)
 
     def _masks(self, padding: Tensor, count: int) -> Tensor | dict[str, Tensor]:
@@ -143,6 +148,14 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
             return full
         near = sliding_window_mask(padding.shape[1], count, self.config.sliding_window, device=padding.device)
         return {"full_attention": full, "sliding_attention": additive_mask(allowed & near, self.model.dtype)}
+
+    def _anchored(self, features: dict[str, Any]) -> Tensor:
+        """Input rows ``[n, tokens, hidden]`` in which a Meta Token's own is added to that of the word at its place."""
+        rows: Tensor = self.model.get_input_embeddings()(features["input_ids"])
+        count = features[META_TOKENS]
+        places = features["position_ids"][:, -count:]
+        words = rows.gather(1, places.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))
+        return torch.cat([rows[:, :-count], rows[:, -count:] + words], dim=1)
 
     def _append(self, features: dict[str, Any], token_ids: Tensor) -> dict[str, Tensor]:
         mask = features["attention_mask"]
@@ -157,13 +170,7 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
             appended["token_type_ids"] = torch.cat([types, types.new_zeros(rows, count)], dim=1)
         if self.prefix_attention:
             positions = torch.arange(input_ids.shape[1]).expand(rows, -1)
-            if self.positions == "running":
-                # Rotary positions run on behind each row's own text, wherever its padding ends.
-                meta = mask.sum(dim=1, keepdim=True) + torch.arange(count)
-            else:
-                # Absolute positions: the text keeps its own and may use all of them; the Meta Tokens stand at a
-                # fixed one, which their learned rows absorb, so padding and text length never move them.
-                meta = positions.new_zeros(rows, count)
+            meta = meta_positions(mask.sum(dim=1), count, self.positions)
             appended["position_ids"] = torch.cat([positions, meta], dim=1)
         return appended
 

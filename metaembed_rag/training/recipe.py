@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from metaembed_rag.budget import LADDER
+from metaembed_rag.embedding.config import Positions
 from metaembed_rag.errors import InputError, MetaEmbedError
 from metaembed_rag.training.data import Source
 
@@ -47,6 +48,7 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
+        positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
         sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
         rank, alpha, lora_dropout: of the LoRA adapter.
         backbone_dropout: of the backbone itself while training.
@@ -62,7 +64,10 @@ class Recipe:
         groups, weights: budgets trained in parallel, narrowest first, and their weights, 1 each by default.
         temperature: of the InfoNCE term.
         similarity: "mean" or "sum" MaxSim while training; kept in the model's config.
-        teacher_weight: of the distillation term; 0 trains on labels alone.
+        teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
+        lexical_share: of BM25 in those rankings; the rest is the backbone's late interaction over all tokens.
+        alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
+            needs ``positions: anchored``; 0 leaves it out.
         query_length, document_length: tokens read while training, Meta Tokens not included.
         bf16: autocast to bfloat16, on processors that compute in it.
         gradient_checkpointing: compute activations twice instead of keeping them.
@@ -86,6 +91,7 @@ class Recipe:
     dim: int | None = 128
     window: int = 256
     visual_tokens: int = 1024
+    positions: Positions | None = None
     rank: int = 32
     alpha: int = 32
     lora_dropout: float = 0.1
@@ -104,6 +110,8 @@ class Recipe:
     temperature: float = 0.03
     similarity: Literal["sum", "mean"] = "mean"
     teacher_weight: float = 0.0
+    lexical_share: float = 0.0
+    alignment_weight: float = 0.0
     query_length: int = 64
     document_length: int = 256
     bf16: bool = True
@@ -177,8 +185,11 @@ class Recipe:
         for name in ("bf16", "gather", "gradient_checkpointing", "tensorboard"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
-        if self.teacher_weight and self.mini_batch_size is not None:
-            raise InputError(f"{where}: teacher_weight needs a whole batch at once; leave out mini_batch_size")
+        for name in ("teacher_weight", "alignment_weight"):
+            if getattr(self, name) and self.mini_batch_size is not None:
+                raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
+        if self.alignment_weight and (self.positions != "anchored" or self.dim is None):
+            raise InputError(f"{where}: alignment_weight needs positions: anchored and a dim, or leave it out")
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")
@@ -235,11 +246,14 @@ _NUMBERS = {
     "learning_rate": (0.0, 1.0),
     "temperature": (0.0, float("inf")),
     "teacher_weight": (0.0, float("inf")),
+    "lexical_share": (0.0, 1.0),
+    "alignment_weight": (0.0, float("inf")),
     "lora_dropout": (0.0, 0.99),
     "backbone_dropout": (0.0, 0.99),
 }
 _CHOICES = {
     "similarity": ("sum", "mean"),
+    "positions": (None, *get_args(Positions)),
     "missing_negative": ("drop", "random"),
     "scheduler": ("cosine", "linear", "constant"),
     "dtype": (None, "float32", "bfloat16", "float16"),

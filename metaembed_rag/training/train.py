@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +25,11 @@ from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.families import family_of
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
+from metaembed_rag.training.alignment import principal_directions
 from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources
+from metaembed_rag.training.distillation import Distillation
+from metaembed_rag.training.lexicon import inverse_document_frequencies
 from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
 from metaembed_rag.training.monitor import LOG_FILE, Monitor
 from metaembed_rag.training.recipe import Recipe
@@ -41,6 +45,8 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 #: Entries of a recipe that do not change what is learned, so a run may resume with others.
 FREE = frozenset({"comment", "save_steps", "log_steps", "tensorboard", "trainer"})
+#: Documents from which the teacher learns which words are rare, and the first of them from which the projection starts.
+SAMPLED, SPANNED = 8192, 256
 
 
 def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> Path:
@@ -70,8 +76,8 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         raise InputError("the recipe asks for FSDP, which needs accelerators; leave trainer.fsdp out on processors")
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     images = family_of(recipe.model_type).vision is not None
-    if images and recipe.teacher_weight:
-        raise InputError("teacher_weight distils text backbones; set it to 0 for one that sees")
+    if images and (recipe.teacher_weight or recipe.alignment_weight):
+        raise InputError("teacher_weight and alignment_weight distil text backbones; set them to 0 for one that sees")
     for name, rows in triplets.items():
         if has_images(rows) and not images:
             raise InputError(
@@ -88,7 +94,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         model=encoder,
         args=arguments,
         train_dataset={name: Dataset.from_list(_uniform(rows)) for name, rows in triplets.items()},
-        loss=_loss(recipe, encoder),
+        loss=_loss(recipe, encoder, triplets),
         data_collator=MultiVectorEncoderDataCollator(
             preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
         ),
@@ -127,6 +133,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         similarity=recipe.similarity,
         visual_tokens=recipe.visual_tokens,
         groups=tuple((query, document) for query, document in recipe.groups),
+        positions=recipe.positions,
     )
 
 
@@ -157,16 +164,9 @@ def objective_of(recipe: Recipe) -> Objective:
     )
 
 
-def _loss(recipe: Recipe, encoder: MultiVectorEncoder) -> MMRLoss:
+def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> MMRLoss:
     objective = objective_of(recipe)
-    teacher = None
-    if recipe.teacher_weight > 0:
-        backbone = AutoModel.from_pretrained(
-            resolve_backbone(recipe.backbone), attn_implementation=recipe.attention
-        ).to(encoder.device)
-        teacher = TokenTeacher(
-            backbone, weight=recipe.teacher_weight, groups=objective.groups, similarity=recipe.similarity
-        )
+    teacher = _distillation(recipe, encoder, triplets) if recipe.teacher_weight or recipe.alignment_weight else None
     return MMRLoss(
         encoder,
         objective=objective,
@@ -174,6 +174,37 @@ def _loss(recipe: Recipe, encoder: MultiVectorEncoder) -> MMRLoss:
         gather=recipe.gather,
         distillation=teacher,
     )
+
+
+def _distillation(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> Distillation:
+    """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span."""
+    transformer, head = parts(encoder)
+    backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
+    texts = [str(row["positive"]) for rows in triplets.values() for row in rows]
+    sample = random.Random(recipe.seed).sample(texts, min(len(texts), SAMPLED))  # noqa: S311 - nothing secret
+    weights = inverse_document_frequencies(sample, transformer.words)
+    special = transformer.words.all_special_ids
+    teacher = TokenTeacher(backbone.to(encoder.device), weights.to(encoder.device), special, recipe.lexical_share)
+    projection = None
+    if recipe.alignment_weight and head.projection is not None:
+        read = [teacher.read(_features(encoder, sample[start : start + 32])) for start in range(0, SPANNED, 32)]
+        projection = principal_directions(read, head.projection.out_features - 1)
+        with torch.no_grad():
+            head.projection.weight[:-1] = projection
+    return Distillation(
+        teacher,
+        ranking=recipe.teacher_weight,
+        alignment=recipe.alignment_weight,
+        projection=projection,
+        temperature=recipe.temperature,
+        groups=parse_groups(recipe.groups),
+        similarity=recipe.similarity,
+    )
+
+
+def _features(encoder: MultiVectorEncoder, texts: list[str]) -> dict[str, Any]:
+    features = encoder.preprocess(texts, task="document")
+    return {name: value.to(encoder.device) if torch.is_tensor(value) else value for name, value in features.items()}
 
 
 def _sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> SourceBatchSampler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from metaembed_rag.embedding.build import (
     trainable_parameters,
 )
 from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.embedding.tokens import prefix_attention_mask
 from metaembed_rag.errors import InputError, ModelError
 
@@ -22,9 +25,9 @@ CONFIG = ModelConfig(name="test", backbone="all-MiniLM-L6-v2", query_tokens=4, d
 TEXTS = ["short", "a rather longer text about packages, ferries and the coffee that they carry"]
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return build_encoder(CONFIG, device="cpu")
+@pytest.fixture(scope="module", params=[None, "anchored"])
+def encoder(request):
+    return build_encoder(replace(CONFIG, positions=request.param), device="cpu")
 
 
 def encode(encoder, texts, task, **kwargs):
@@ -82,20 +85,22 @@ def test_a_budget_beyond_the_meta_tokens_is_refused(encoder, budget):
         encoder.encode(TEXTS, task="query", budget=budget)
 
 
-def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_them(tmp_path):
-    encoder = build_encoder(CONFIG, device="cpu")
-    add_adapter(encoder, CONFIG, rank=4, alpha=4, dropout=0.0, seed=3)
+@pytest.mark.parametrize("positions", [None, "anchored"])
+def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_them(tmp_path, positions):
+    config = replace(CONFIG, positions=positions)
+    encoder = build_encoder(config, device="cpu")
+    add_adapter(encoder, config, rank=4, alpha=4, dropout=0.0, seed=3)
     parameters = trainable_parameters(encoder)
     assert all("lora_" in name or "trainable_tokens" in name or "projection" in name for name in parameters)
     with torch.no_grad():
         for parameter in parameters.values():
             parameter.add_(0.01 * torch.randn_like(parameter))
     before = encode(encoder, TEXTS, "document")
-    save_adapter(encoder, CONFIG, tmp_path)
+    save_adapter(encoder, config, tmp_path)
     assert "/" not in (tmp_path / "adapter_config.json").read_text().split('"base_model_name_or_path"')[1].split(",")[0]
 
     reloaded = build_encoder(ModelConfig.load(tmp_path), device="cpu")
-    load_adapter(reloaded, CONFIG, tmp_path)
+    load_adapter(reloaded, config, tmp_path)
     # Weights are kept in half precision.
     np.testing.assert_allclose(encode(reloaded, TEXTS, "document"), before, atol=2e-3)
 
@@ -110,14 +115,51 @@ def test_sentence_transformers_saves_and_loads_the_whole_model(encoder, tmp_path
     )
 
 
-def test_every_meta_token_row_gets_gradient():
-    encoder = build_encoder(CONFIG, device="cpu")
-    add_adapter(encoder, CONFIG, rank=4, alpha=4, dropout=0.0, seed=3)
+@pytest.mark.parametrize("positions", [None, "anchored"])
+def test_every_meta_token_row_gets_gradient(positions):
+    config = replace(CONFIG, positions=positions)
+    encoder = build_encoder(config, device="cpu")
+    add_adapter(encoder, config, rank=4, alpha=4, dropout=0.0, seed=3)
     for task in ("query", "document"):
         encoder(encoder.preprocess(TEXTS, task=task))["token_embeddings"].square()[..., :5].sum().backward()
     (rows,) = [p for name, p in trainable_parameters(encoder).items() if "trainable_tokens" in name]
     assert rows.grad is not None
     assert (rows.grad.norm(dim=-1) > 0).all()
+
+
+def test_anchored_meta_tokens_stand_coarse_to_fine_over_each_text():
+    # 18 tokens with the opening and the closing one; then a text of one word, and none at all.
+    assert meta_positions(torch.tensor([18, 3, 2]), 9, "anchored").tolist() == [
+        [0, 9, 5, 13, 3, 11, 7, 15, 2],
+        [0, 1, 1, 1, 1, 1, 1, 1, 1],
+        [0, 1, 1, 1, 1, 1, 1, 1, 1],
+    ]
+    assert meta_positions(torch.tensor([18, 3]), 3, "fixed").tolist() == [[0] * 3] * 2
+    assert meta_positions(torch.tensor([18, 3]), 3, "running").tolist() == [[18, 19, 20], [3, 4, 5]]
+
+
+def test_a_prefix_of_anchored_meta_tokens_stands_where_it_did_and_no_place_comes_twice_in_a_long_text():
+    all_of_them = meta_positions(torch.tensor([256]), 64, "anchored")
+    for count in (1, 2, 5, 33):
+        assert torch.equal(meta_positions(torch.tensor([256]), count, "anchored"), all_of_them[:, :count])
+    assert all_of_them.unique().numel() == 64
+    assert all_of_them.max() < 255
+
+
+def test_untrained_anchored_meta_tokens_are_about_what_the_backbone_makes_of_the_words_there():
+    config = replace(CONFIG, dim=None, positions="anchored")
+    encoder = build_encoder(config, device="cpu")
+    add_adapter(encoder, config, rank=4, alpha=4, dropout=0.0, seed=3)
+    features = encoder.preprocess(TEXTS[1:], task="document")
+    with torch.inference_mode():
+        states = torch.nn.functional.normalize(encoder[0](dict(features))["token_embeddings"][0], dim=-1)
+    places = features["position_ids"][0, -8:]
+    assert (states[-8:] * states[places]).sum(dim=-1).min() > 0.9
+
+
+def test_a_config_names_the_positions_it_knows():
+    with pytest.raises(ModelError, match="positions must be one of"):
+        replace(CONFIG, positions="anywhere")
 
 
 def test_too_many_meta_tokens_for_the_vocabulary():

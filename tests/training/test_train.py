@@ -67,6 +67,16 @@ def test_distillation_adds_to_the_loss(miniature, whole, tmp_path):
     assert losses(tmp_path)[1] > losses(whole)[1]
 
 
+def test_alignment_makes_meta_tokens_differ_from_the_first_steps_on(miniature, whole, tmp_path):
+    options = {"positions": "anchored", "teacher_weight": 1.0, "lexical_share": 0.3, "alignment_weight": 1.0}
+    model = MetaEmbed.from_pretrained(train(replace(miniature.recipe, **options), miniature.data, tmp_path))
+    assert model.config.positions == "anchored"
+    aligned, labels_only = (rows(folder)[0]["redundancy_document"] for folder in (tmp_path, whole))
+    assert aligned < labels_only - 0.1
+    embeddings = model.encode_documents(["baba beda bafa"])
+    np.testing.assert_allclose(model.encode_documents(["baba beda bafa"], budget=(1, 3)), embeddings[:, :3], atol=1e-5)
+
+
 def test_gradcache_checkpointing_and_accumulation_take_the_same_steps(miniature, whole, tmp_path):
     # Two steps without a warm-up's zero rate would differ; the first step's loss is before any update.
     options = {"steps": 2, "save_steps": 2, "mini_batch_size": 3, "gradient_checkpointing": True}
@@ -196,7 +206,7 @@ def llava(tmp_path, pictures):
 
 
 def test_texts_and_pictures_train_in_one_run(llava, pictures, tmp_path):
-    with pytest.raises(InputError, match="teacher_weight distils text backbones"):
+    with pytest.raises(InputError, match="distil text backbones"):
         train(replace(llava, teacher_weight=1.0), pictures, tmp_path / "run")
     model = MetaEmbed.from_pretrained(train(llava, pictures, tmp_path / "run"))
     assert losses(tmp_path / "run").keys() == set(range(1, 7))

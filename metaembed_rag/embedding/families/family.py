@@ -68,7 +68,7 @@ class Family:
         embedding: name of the input embedding module, whose Meta Token rows are trained.
         prefix_attention: the backbone is bidirectional, so nesting needs a mask (see ``tokens``). Causal
             backbones nest by themselves.
-        positions: of Meta Tokens on a bidirectional backbone: "fixed" at 0 (absolute, learned), or "running" on
+        positions: of Meta Tokens on a bidirectional backbone, where its config names none: "fixed" or "running" on
             after the text (rotary).
         padding: side on which shorter rows are filled; "left" on causal backbones.
         vision: how it sees; None for text backbones, which read pictures by character recognition.

@@ -1,0 +1,92 @@
+"""What each anchored Meta Token should say: the frozen backbone's states around its place.
+
+A dense signal that needs no labels: 64 vectors a document instead of one ranking. The Meta Tokens after the first
+come in divisions of 3, 12, 48, ..., each of which parts the whole text among its own: a Meta Token's cell is the text
+nearest to its place. Its target is the mean of the cell's states, weighted by what their words say. So every width
+has coarse tokens that see it all and the finest that it can pay for. The first Meta Token stands for the text as a
+whole: its target is the backbone's pooled vector.
+
+Late interaction of unit vectors counts every query token alike. So the embedding's last direction is left to
+queries: a query token of weight w is ``[w u, sqrt(1 - w^2)]`` where documents are ``[v, 0]``, which scores w u.v and
+is still of unit length, for any engine that compares by cosine.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from metaembed_rag.training.teacher import Reading
+
+#: A query token never loses all weight, or it could not learn.
+LEAST = 0.05
+
+
+def divisions(tokens: int) -> list[tuple[int, int]]:
+    """Ranks ``(first, end)`` of the Meta Tokens that part the text among them: 1 to 3, 4 to 15, 16 to 63, ..."""
+    edges = [1]
+    while edges[-1] < tokens:
+        edges.append(min(edges[-1] * 4, tokens))
+    return list(pairwise(edges))
+
+
+def cells(positions: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+    """Which tokens are nearest to which Meta Token of a division; the opening and closing ones belong to none.
+
+    Args:
+        positions: ``[n, k]`` of the division's Meta Tokens.
+        lengths: ``[n]`` tokens of each text, special tokens included.
+        tokens: the longest of them.
+
+    Returns:
+        float ``[n, k, tokens]`` of 0 and 1. Meta Tokens at one place share a cell; a token midway is in both.
+    """
+    places = torch.arange(tokens, device=positions.device)
+    distances = (positions.unsqueeze(-1) - places).abs()
+    nearest = distances <= distances.amin(dim=1, keepdim=True)
+    inside = (places > 0) & (places < lengths.unsqueeze(-1) - 1)
+    return (nearest & inside.unsqueeze(1)).float()
+
+
+def targets(reading: Reading, projection: Tensor) -> tuple[Tensor, Tensor]:
+    """Direction and weight of every Meta Token.
+
+    Args:
+        reading: the teacher's, of queries or documents.
+        projection: ``[dim - 1, hidden]``, of ``principal_directions``.
+
+    Returns:
+        ``[n, k, dim - 1]`` of unit length, and ``[n, k]`` in (0, 1]: what the words of a cell say, shared among the
+        Meta Tokens of a place, relative to the most that one of its division says; 1 for the first.
+    """
+    lengths, tokens = reading.mask.sum(dim=1), reading.mask.shape[1]
+    said, weights = [reading.pooled.unsqueeze(1)], [torch.ones_like(reading.pooled[:, :1])]
+    for first, end in divisions(reading.positions.shape[1]):
+        places = reading.positions[:, first:end]
+        inside = cells(places, lengths, tokens) * reading.weights.unsqueeze(1)
+        said.append(inside @ reading.states)
+        weight = inside.sum(dim=2) / (places.unsqueeze(2) == places.unsqueeze(1)).sum(dim=2)
+        weights.append((weight / weight.amax(dim=1, keepdim=True).clamp(min=1e-6)).clamp(LEAST, 1.0))
+    return nn.functional.normalize(torch.cat(said, dim=1) @ projection.T, dim=-1), torch.cat(weights, dim=1)
+
+
+def query_targets(reading: Reading, projection: Tensor) -> Tensor:
+    """``[n, k, dim]`` of unit length, each token's weight in the last direction."""
+    directions, weights = targets(reading, projection)
+    weights = weights.unsqueeze(-1)
+    return torch.cat([directions * weights, (1 - weights.square()).sqrt()], dim=-1)
+
+
+def document_targets(reading: Reading, projection: Tensor) -> Tensor:
+    """``[n, k, dim]`` of unit length, nothing in the last direction."""
+    return nn.functional.pad(targets(reading, projection)[0], (0, 1))
+
+
+def principal_directions(readings: list[Reading], dim: int) -> Tensor:
+    """The ``dim`` directions in which the teacher's weighted states lie, strongest first: ``[dim, hidden]``."""
+    states = torch.cat([reading.states.flatten(0, 1) for reading in readings])
+    weights = torch.cat([reading.weights.flatten() for reading in readings])
+    directions: Tensor = torch.linalg.eigh((states * weights.unsqueeze(-1)).T @ states).eigenvectors
+    return directions[:, -dim:].flip(1).T.contiguous()

@@ -1,0 +1,99 @@
+"""What the frozen backbone teaches beside the labels: rankings of the batch, and each Meta Token's own direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from metaembed_rag.budget import LADDER, Budget
+from metaembed_rag.training.alignment import document_targets, query_targets
+from metaembed_rag.training.loss import mmr_scores
+from metaembed_rag.training.teacher import TokenTeacher
+
+
+class Distillation(nn.Module):
+    """KL divergence between the student's and the teacher's in-batch rankings, plus distance from the targets.
+
+    The narrowest group learns from the mean of pooled and token-level scores, the wider ones from the token-level
+    ranking alone: a teacher that differs by budget gives the extra Meta Tokens something to add.
+
+    Args:
+        teacher: reads the batch.
+        ranking: weight of the divergence, averaged over groups; 0 leaves it out.
+        alignment: weight of ``1 - cosine`` with the targets of ``metaembed_rag.training.alignment``; 0 leaves it out.
+        projection: ``[dim - 1, hidden]``, of ``principal_directions``; needed for alignment.
+        temperature: of the student's distribution.
+        teacher_temperature: of the teacher's.
+        groups: the student's budgets.
+        similarity: see ``mmr_scores``.
+    """
+
+    def __init__(
+        self,
+        teacher: TokenTeacher,
+        *,
+        ranking: float,
+        alignment: float,
+        projection: Tensor | None,
+        temperature: float,
+        teacher_temperature: float = 0.03,
+        groups: Sequence[Budget] = LADDER,
+        similarity: Literal["sum", "mean"] = "mean",
+    ) -> None:
+        super().__init__()
+        # No module of ours: the trainer must neither save nor move nor count the teacher's weights.
+        self.teacher = teacher
+        self.ranking = ranking
+        self.alignment = alignment
+        self.projection = projection
+        self.temperature = temperature
+        self.teacher_temperature = teacher_temperature
+        self.groups = tuple(groups)
+        self.similarity: Literal["sum", "mean"] = similarity
+
+    def forward(
+        self,
+        queries: Tensor,
+        documents: Tensor,
+        query_features: dict[str, Any],
+        document_features: Sequence[dict[str, Any]],
+    ) -> Tensor:
+        """A scalar.
+
+        Args:
+            queries: ``[n, q, dim]``, the student's.
+            documents: ``[m, d, dim]``, the student's, all columns one after the other.
+            query_features: what the student read.
+            document_features: the same, a column each.
+        """
+        asked = self.teacher.read(query_features)
+        columns = [self.teacher.read(features) for features in document_features]
+        loss = queries.new_zeros(())
+        if self.ranking:
+            loss = loss + self.ranking * self._divergence(queries, documents, *self.teacher.scores(asked, columns))
+        if self.alignment and self.projection is not None:
+            wanted = torch.cat([document_targets(column, self.projection) for column in columns])
+            distance = _distance(queries, query_targets(asked, self.projection)) + _distance(documents, wanted)
+            loss = loss + self.alignment * distance
+        return loss
+
+    def _divergence(self, queries: Tensor, documents: Tensor, pooled: Tensor, token_level: Tensor) -> Tensor:
+        terms = []
+        for index, scores in enumerate(mmr_scores(queries, documents, self.groups, self.similarity)):
+            target = (pooled + token_level) / 2 if index == 0 else token_level
+            terms.append(
+                nn.functional.kl_div(
+                    (scores / self.temperature).log_softmax(dim=-1),
+                    (target / self.teacher_temperature).log_softmax(dim=-1),
+                    log_target=True,
+                    reduction="batchmean",
+                )
+            )
+        return torch.stack(terms).mean()
+
+
+def _distance(embeddings: Tensor, wanted: Tensor) -> Tensor:
+    return 1 - (embeddings * wanted).sum(dim=-1).mean()

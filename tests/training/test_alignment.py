@@ -1,0 +1,157 @@
+"""The frozen backbone as a teacher: what words say, its rankings, and a target for each anchored Meta Token."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from metaembed_rag.budget import Budget
+from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
+from metaembed_rag.embedding.positions import meta_positions
+from metaembed_rag.embedding.tokens import META_TOKENS
+from metaembed_rag.training.alignment import (
+    LEAST,
+    cells,
+    divisions,
+    document_targets,
+    principal_directions,
+    query_targets,
+    targets,
+)
+from metaembed_rag.training.distillation import Distillation
+from metaembed_rag.training.lexicon import inverse_document_frequencies, lexical_scores
+from metaembed_rag.training.teacher import TokenTeacher, weighted_maxsim
+
+
+class Backbone(torch.nn.Module):
+    """States that are the rows of a table: what is under test is what is made of them."""
+
+    def __init__(self, vocabulary: int, hidden: int) -> None:
+        super().__init__()
+        self.rows = torch.nn.Embedding(vocabulary, hidden)
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(last_hidden_state=self.rows(input_ids))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(resolve_backbone(MINILM))
+
+
+@pytest.fixture
+def teacher():
+    torch.manual_seed(0)
+    weights = torch.rand(50) + 0.5
+    weights[0] = 0.0
+    return TokenTeacher(Backbone(50, 12), weights, special_ids=[0, 1, 2], lexical=0.25)
+
+
+def features(texts, count):
+    """Texts as ids between 1 and 2, padded by 0, with Meta Tokens behind."""
+    longest = max(map(len, texts)) + 2
+    ids = torch.zeros(len(texts), longest, dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, : len(text) + 2] = torch.tensor([1, *text, 2])
+    mask = (ids > 0).long()
+    meta = meta_positions(mask.sum(dim=1), count, "anchored")
+    return {
+        "input_ids": torch.cat([ids, torch.full((len(texts), count), 3)], dim=1),
+        "attention_mask": torch.cat([mask, mask.new_ones(len(texts), count)], dim=1),
+        "position_ids": torch.cat([torch.arange(longest).expand(len(texts), -1), meta], dim=1),
+        META_TOKENS: count,
+    }
+
+
+def test_rare_words_say_more_and_padding_nothing(tokenizer):
+    weights = inverse_document_frequencies(["the ship", "the port", "the sea"], tokenizer)
+    the, ship, absent = (tokenizer.convert_tokens_to_ids(word) for word in ("the", "ship", "paper"))
+    assert weights[the] == pytest.approx(math.log(1 + 0.5 / 3.5))
+    assert weights[ship] == pytest.approx(math.log(1 + 2.5 / 1.5))
+    assert weights[absent] > weights[ship] > weights[the] > 0
+    assert weights[tokenizer.pad_token_id] == 0
+
+
+def test_lexical_scores_are_bm25_over_pieces():
+    weights = torch.ones(10)
+    queries = torch.tensor([[1, 5, 6, 2], [1, 7, 7, 2]])
+    documents = torch.tensor([[1, 5, 6, 8, 2], [1, 7, 7, 7, 2], [1, 8, 9, 2, 0]])
+    scores = lexical_scores(queries, documents, weights, ignored=[0, 1, 2])
+    assert scores.shape == (2, 3)
+    assert scores[0, 0] > scores[0, 1] == scores[0, 2] == 0
+    # Three of three words, all of them asked for once: tf (k1 + 1) / (tf + k1 (1 - b + b * length / mean)).
+    norm = 1.2 * (0.25 + 0.75 * 3 / (8 / 3))
+    assert scores[1, 1] == pytest.approx(3 / (3 + norm))
+    assert float(scores.max()) <= 1
+
+
+def test_weighted_maxsim_leaves_out_what_is_not_there():
+    queries, documents = torch.eye(3)[None, :2], torch.eye(3)[None, 1:]
+    mask = torch.tensor([[True, False]])
+    scores = weighted_maxsim(queries, torch.tensor([[1.0, 3.0]]), documents, mask)
+    assert scores.item() == pytest.approx(3 / 4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [(1, []), (2, [(1, 2)]), (4, [(1, 4)]), (16, [(1, 4), (4, 16)]), (64, [(1, 4), (4, 16), (16, 64)])],
+)
+def test_divisions(tokens, expected):
+    assert divisions(tokens) == expected
+
+
+def test_every_word_is_in_a_cell_of_every_division_and_the_special_tokens_in_none():
+    lengths = torch.tensor([40, 7])
+    positions = meta_positions(lengths, 64, "anchored")
+    for first, end in divisions(64):
+        inside = cells(positions[:, first:end], lengths, 40)
+        for row, length in enumerate(lengths.tolist()):
+            covered = inside[row].amax(dim=0)
+            assert covered[1 : length - 1].min() == 1
+            assert covered[0] == covered[length - 1 :].max() == 0
+            assert inside[row].sum(dim=1).min() > 0
+
+
+def test_targets_are_unit_vectors_and_query_weights_lie_in_a_direction_documents_do_not_use(teacher):
+    asked = teacher.read(features([[10, 11, 12, 13, 14], [20]], 16))
+    read = teacher.read(features([[10, 11, 12, 13, 14, 15, 16], [20, 21]], 64))
+    projection = principal_directions([read], 7)
+    torch.testing.assert_close(projection @ projection.T, torch.eye(7), atol=1e-5, rtol=0)
+    queries, documents = query_targets(asked, projection), document_targets(read, projection)
+    assert (queries.shape, documents.shape) == ((2, 16, 8), (2, 64, 8))
+    for rows in (queries, documents):
+        torch.testing.assert_close(rows.norm(dim=-1), torch.ones(rows.shape[:2]))
+    directions, weights = targets(asked, projection)
+    assert documents[..., -1].abs().max() == 0
+    assert LEAST <= weights.min() < weights.max() == 1
+    torch.testing.assert_close(
+        queries @ documents[0].T, (weights.unsqueeze(-1) * directions) @ documents[0, :, :-1].T, atol=1e-6, rtol=0
+    )
+    assert weights[:, 0].tolist() == [1, 1]
+
+
+def test_the_finest_meta_tokens_of_a_short_text_stand_for_single_words(teacher):
+    read = teacher.read(features([[10, 11, 12, 13]], 64))
+    directions, _ = targets(read, torch.eye(12)[:11])
+    places = read.positions[0, 16:]
+    words = torch.nn.functional.normalize(read.states[0, places, :11], dim=-1)
+    torch.testing.assert_close(directions[0, 16:], words, atol=1e-5, rtol=0)
+
+
+def test_embeddings_at_their_targets_leave_the_ranking_alone(teacher):
+    asked, columns = features([[10, 11], [12, 13], [14, 15]], 4), [features([[10, 11, 9], [12, 13, 9], [14, 15]], 8)]
+    read = teacher.read(columns[0])
+    projection = principal_directions([read], 7)
+    options = {"projection": projection, "temperature": 0.05, "groups": (Budget(1, 1), Budget(4, 8))}
+    queries = query_targets(teacher.read(asked), projection)
+    documents = document_targets(read, projection)
+    aligned = Distillation(teacher, ranking=0.0, alignment=1.0, **options)
+    assert aligned(queries, documents, asked, columns).item() == pytest.approx(0, abs=1e-5)
+    assert aligned(queries, documents.flip(0), asked, columns).item() > 0.1
+    ranking = Distillation(teacher, ranking=1.0, alignment=0.0, **options)
+    assert ranking(queries, documents, asked, columns) < ranking(queries, documents.flip(0), asked, columns)
+    assert not list(aligned.parameters()), "the trainer would save the teacher"
