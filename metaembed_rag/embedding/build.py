@@ -143,8 +143,8 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:
-    """Read what ``save_adapter`` wrote and merge it into the backbone, in place.
+def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path, *, trainable: bool = False) -> None:
+    """Read what ``save_adapter`` wrote and merge it into the backbone, in place; ``trainable`` leaves it apart instead.
 
     Raises:
         ModelError: files are missing, damaged, or of another shape.
@@ -156,8 +156,10 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
         raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
     try:
         with quietly():
-            adapted = PeftModel.from_pretrained(transformer.model, str(folder), use_safetensors=True)
-            transformer.model = adapted.merge_and_unload()
+            adapted = PeftModel.from_pretrained(
+                transformer.model, str(folder), use_safetensors=True, is_trainable=trainable
+            )
+            transformer.model = adapted if trainable else adapted.merge_and_unload()
         if config.dim is not None:
             head.load_state_dict({key: value.float() for key, value in load_file(folder / HEAD_FILE).items()})
     except Exception as error:

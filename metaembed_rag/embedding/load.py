@@ -32,7 +32,7 @@ def load_model(
     """
     if layout not in (None, "prepended"):
         raise ModelError(f"layout must be None or 'prepended', not {layout!r}")
-    folder = _find_folder(name)
+    folder = find_model_folder(name)
     published = layout is not None or (not (folder / CONFIG_FILE).exists() and (folder / MODULES_FILE).is_file())
     # Before anything else is read of it: whether this is a model folder at all.
     config = None if published else ModelConfig.load(folder)
@@ -58,7 +58,12 @@ def fingerprint(folder: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _find_folder(name: str | Path) -> Path:
+def find_model_folder(name: str | Path) -> Path:
+    """Where a model's files lie; arguments as for ``MetaEmbed.from_pretrained``.
+
+    Raises:
+        ModelError: no such model.
+    """
     packaged = PRETRAINED / str(name)
     if isinstance(name, str) and name.isidentifier() and (packaged / CONFIG_FILE).is_file():
         return packaged

@@ -53,6 +53,8 @@ class Distillation(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.groups = tuple(groups)
         self.similarity: Literal["sum", "mean"] = similarity
+        #: The terms of the last batch, unweighted, for the log.
+        self.terms: dict[str, float] = {}
 
     def forward(
         self,
@@ -73,11 +75,14 @@ class Distillation(nn.Module):
         columns = [self.teacher.read(features) for features in document_features]
         loss = queries.new_zeros(())
         if self.ranking:
-            loss = loss + self.ranking * self._divergence(queries, documents, *self.teacher.scores(asked, columns))
+            divergence = self._divergence(queries, documents, *self.teacher.scores(asked, columns))
+            self.terms["divergence"] = round(divergence.item(), 4)
+            loss = loss + self.ranking * divergence
         if self.alignment and self.projection is not None:
             wanted = torch.cat([document_targets(column, self.projection) for column in columns])
-            distance = _distance(queries, query_targets(asked, self.projection)) + _distance(documents, wanted)
-            loss = loss + self.alignment * distance
+            asking, telling = _distance(queries, query_targets(asked, self.projection)), _distance(documents, wanted)
+            self.terms |= {"distance_query": round(asking.item(), 4), "distance_document": round(telling.item(), 4)}
+            loss = loss + self.alignment * (asking + telling)
         return loss
 
     def _divergence(self, queries: Tensor, documents: Tensor, pooled: Tensor, token_level: Tensor) -> Tensor:

@@ -48,6 +48,8 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
+        start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
+            starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
         sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
         rank, alpha, lora_dropout: of the LoRA adapter.
@@ -92,6 +94,7 @@ class Recipe:
     window: int = 256
     visual_tokens: int = 1024
     positions: Positions | None = None
+    start: str | None = None
     rank: int = 32
     alpha: int = 32
     lora_dropout: float = 0.1
@@ -166,6 +169,8 @@ class Recipe:
         for name in ("name", "backbone", "model_type", "attention"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
                 raise InputError(f"{where}: {name} must be a text, not {getattr(self, name)!r}")
+        if self.start is not None and (not isinstance(self.start, str) or not self.start.strip()):
+            raise InputError(f"{where}: start must be a model's name or folder, not {self.start!r}")
         for name in _COUNTS:
             _check_count(where, name, getattr(self, name), least=1)
         for name in _OPTIONAL_COUNTS:

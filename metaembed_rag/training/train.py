@@ -20,9 +20,19 @@ from torch import nn
 from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
-from metaembed_rag.embedding.build import add_adapter, build_encoder, parts, save_adapter, trainable_parameters
+from metaembed_rag.embedding.build import (
+    ADAPTER_CONFIG_FILE,
+    add_adapter,
+    build_encoder,
+    load_adapter,
+    parts,
+    save_adapter,
+    trainable_parameters,
+)
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.families import family_of
+from metaembed_rag.embedding.load import find_model_folder
+from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
 from metaembed_rag.training.alignment import principal_directions
@@ -141,7 +151,12 @@ def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder
     """The encoder with adapter, Meta Token rows and projection to be trained."""
     torch.manual_seed(recipe.seed)
     encoder = build_encoder(config, attention=recipe.attention, dtype=recipe.dtype)
-    add_adapter(encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed)
+    if recipe.start is None:
+        add_adapter(
+            encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed
+        )
+    else:
+        load_adapter(encoder, config, _check_start(recipe, config), trainable=True)
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Dropout) and "lora" not in name:
             module.p = recipe.backbone_dropout
@@ -152,6 +167,27 @@ def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder
     count = sum(parameter.numel() for parameter in trainable_parameters(encoder).values())
     logger.info("%d trainable parameters", count)
     return encoder
+
+
+def _check_start(recipe: Recipe, config: ModelConfig) -> Path:
+    """The folder of the model that a recipe goes on from.
+
+    Raises:
+        InputError: it is built otherwise than the recipe says.
+    """
+    folder = find_model_folder(str(recipe.start))
+    check_folder(folder)
+    before = ModelConfig.load(folder)
+    built = ("backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions")
+    found = {name: getattr(before, name) for name in built}
+    wanted = {name: getattr(config, name) for name in built}
+    adapter = json.loads((folder / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
+    found |= {"rank": adapter.get("r"), "alpha": adapter.get("lora_alpha")}
+    wanted |= {"rank": recipe.rank, "alpha": recipe.alpha}
+    changed = [f"{name}: {found[name]!r}" for name in found if found[name] != wanted[name]]
+    if changed:
+        raise InputError(f"start {recipe.start!r} was built with {', '.join(changed)}; write that in the recipe")
+    return folder
 
 
 def objective_of(recipe: Recipe) -> Objective:
@@ -187,10 +223,12 @@ def _distillation(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[st
     teacher = TokenTeacher(backbone.to(encoder.device), weights.to(encoder.device), special, recipe.lexical_share)
     projection = None
     if recipe.alignment_weight and head.projection is not None:
-        read = [teacher.read(_features(encoder, sample[start : start + 32])) for start in range(0, SPANNED, 32)]
+        spanned = sample[:SPANNED]
+        read = [teacher.read(_features(encoder, spanned[first : first + 32])) for first in range(0, len(spanned), 32)]
         projection = principal_directions(read, head.projection.out_features - 1)
-        with torch.no_grad():
-            head.projection.weight[:-1] = projection
+        if recipe.start is None:
+            with torch.no_grad():
+                head.projection.weight[:-1] = projection
     return Distillation(
         teacher,
         ranking=recipe.teacher_weight,

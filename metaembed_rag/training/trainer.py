@@ -66,6 +66,7 @@ class MetaTrainer(MultiVectorEncoderTrainer):
         """Adds what the loss and the Meta Tokens look like."""
         if "loss" in logs and isinstance(self.loss, MMRLoss) and self.loss.reading is not None:
             logs = {**logs, **self.monitor.scalars(self.loss.reading, self.loss.objective)}
+            logs |= getattr(self.loss.distillation, "terms", {})
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -61,6 +61,7 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "trainer: {max_steps: 3}\n", r"trainer does not hand on \['max_steps'\]"),
         (MINIMAL + "trainer: fast\n", "trainer must be a mapping"),
         (MINIMAL + "mini_batch_size: 4\nteacher_weight: 1.0\n", "teacher_weight needs a whole batch"),
+        (MINIMAL + "start: 7\n", "start must be a model's name"),
         (MINIMAL + "positions: somewhere\n", "positions must be"),
         (MINIMAL + "alignment_weight: 1.0\n", "alignment_weight needs positions: anchored"),
         (MINIMAL + "lexical_share: 2\n", "lexical_share must be"),

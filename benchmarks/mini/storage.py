@@ -1,0 +1,150 @@
+"""How little a page may take: fewer Meta Tokens, shorter numbers; writes storage.json and storage.md.
+
+Every way is scored by exact MaxSim over what is left of the vectors, on the same encoding. "4 KiB" gives each document
+as many Meta Tokens a window as fit: the nested order says which to keep.
+
+Example:
+    python benchmarks/mini/storage.py --out results --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metaembed_rag import MetaEmbed
+from metaembed_rag.budget import LADDER
+from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
+from metaembed_rag.evaluation.ladder import cut, rank
+from metaembed_rag.metrics import Figures
+from metaembed_rag.scoring import maxsim
+
+logger = logging.getLogger("storage")
+
+FloatArray = npt.NDArray[np.float32]
+
+PAGE = 4096
+#: Bits of a value, and the largest whole number it holds on either side of 0; None keeps a float.
+FORMATS = {"f32": (32, None), "f16": (16, None), "int8": (8, 127), "4bit": (4, 7)}
+TEXTS_AT_ONCE = 512
+
+
+def stored(vectors: FloatArray, kind: str) -> FloatArray:
+    """Vectors as a format keeps them: ``[..., dim]``; whole numbers share a scale a vector, which is not counted."""
+    _, largest = FORMATS[kind]
+    if kind == "f16":
+        return vectors.astype(np.float16).astype(np.float32)
+    if largest is None:
+        return vectors
+    scale = np.abs(vectors).max(axis=-1, keepdims=True) / largest
+    kept: FloatArray = (np.round(vectors / scale) * scale).astype(np.float32)
+    return kept
+
+
+def fitted(vectors: FloatArray, starts: npt.NDArray[np.int64], bits: int) -> tuple[FloatArray, float]:
+    """The Meta Tokens of each window that fit in ``PAGE`` bytes a document, the first at least.
+
+    Args:
+        vectors: ``[windows, tokens, dim]``.
+        starts: at which window each document starts.
+        bits: of a value.
+
+    Returns:
+        the vectors, those that do not fit replaced by the first (which changes no maximum), and the mean bytes.
+    """
+    vectors = vectors.copy()
+    ends = [*starts[1:].tolist(), len(vectors)]
+    total = 0.0
+    size = vectors.shape[2] * bits / 8
+    for start, end in zip(starts.tolist(), ends, strict=True):
+        count = min(vectors.shape[1], max(1, int(PAGE // (size * (end - start)))))
+        vectors[start:end, count:] = vectors[start:end, :1]
+        total += count * size * (end - start)
+    return vectors, total / len(starts)
+
+
+def measure(model: MetaEmbed, benchmark: Benchmark) -> list[dict[str, Any]]:
+    """Every format at every budget, then what fits in ``PAGE`` bytes."""
+    texts, starts = cut(benchmark, model.windows)
+    queries = model.encode_queries(list(benchmark.queries.values()))
+    blocks = [model.encode_documents(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
+    documents = np.concatenate(blocks)
+
+    def figures(kept: FloatArray, tokens: int) -> Figures:
+        return rank(benchmark, lambda start, end: maxsim(queries[start:end, :tokens], kept), starts)
+
+    rows: list[dict[str, Any]] = []
+    whole = figures(documents, queries.shape[1]).ndcg5
+    for kind, (bits, _) in FORMATS.items():
+        short = stored(documents, kind)
+        for budget in LADDER:
+            kept = np.ascontiguousarray(short[:, : budget.document])
+            size = kept.size * bits / 8 / len(starts)
+            rows.append(_row(kind, str(budget), size, figures(kept, budget.query), whole))
+        kept, size = fitted(short, starts, bits)
+        rows.append(_row(kind, "4 KiB", size, figures(kept, queries.shape[1]), whole))
+        logger.info("%s %s", benchmark.name, rows[-1])
+    return rows
+
+
+def _row(kind: str, budget: str, size: float, figures: Figures, whole: float) -> dict[str, Any]:
+    return {
+        "format": kind,
+        "budget": budget,
+        "page_bytes": round(size),
+        "ndcg5": round(figures.ndcg5, 4),
+        "p1": round(figures.p1, 4),
+        "kept": round(figures.ndcg5 / whole, 4),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write both files; they are rewritten after each benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
+    parser.add_argument("--out", type=Path, required=True, help="folder for storage.json and storage.md")
+    for name in READERS:
+        parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    folders = {name: getattr(options, name) for name in READERS if getattr(options, name) is not None}
+    if not folders:
+        parser.error("no benchmark given: pass the folder of at least one, e.g. --tatqa TAT-QA")
+    model = MetaEmbed.from_pretrained(options.model)
+    report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, folder in folders.items():
+        report["benchmarks"][name] = measure(model, read_benchmark(name, folder))
+        (options.out / "storage.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        (options.out / "storage.md").write_text(_markdown(report), encoding="utf-8")
+
+
+def _markdown(report: dict[str, Any]) -> str:
+    lines = [
+        f"# Bytes a page: {report['model']} ({report['fingerprint']})",
+        "",
+        "Exact MaxSim over the vectors as they are kept; a document counts as its best window. Bytes are those of the",
+        'vectors, a document; "4 KiB" keeps as many Meta Tokens of each window as fit. Kept is nDCG@5 as a share of',
+        "that of all vectors in float32.",
+        "",
+    ]
+    for name, rows in report["benchmarks"].items():
+        lines += [f"## {name}", "", "| format | budget | bytes | nDCG@5 | P@1 | kept |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"| {row['format']} | {row['budget']} | {row['page_bytes']:,} | {row['ndcg5']:.3f} | {row['p1']:.3f} "
+            f"| {row['kept']:.1%} |"
+            for row in rows
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
