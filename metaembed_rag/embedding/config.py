@@ -42,6 +42,9 @@ class ModelConfig:
         groups: the budgets that were trained, narrowest first.
         query_prompt, document_prompt: what stands ahead of each text, for models trained with it.
         positions: of Meta Tokens on a bidirectional backbone, see ``Positions``; None is its family's own.
+        weighted_queries: the last direction belongs to queries alone; documents are 0 there. Late interaction counts
+            every query token alike: one that is ``[w u, sqrt(1 - w^2)]`` scores w u.v with a document's ``[v, 0]``,
+            and is still of unit length, for any engine that compares by cosine.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ModelConfig:
     query_prompt: str = ""
     document_prompt: str = ""
     positions: Positions | None = None
+    weighted_queries: bool = False
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -67,6 +71,8 @@ class ModelConfig:
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
         if self.positions is not None and self.positions not in get_args(Positions):
             raise ModelError(f"positions must be one of {list(get_args(Positions))} or null, not {self.positions!r}")
+        if not isinstance(self.weighted_queries, bool):
+            raise ModelError(f"weighted_queries must be true or false, not {self.weighted_queries!r}")
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
         counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
         for name, value in counts.items():

@@ -26,6 +26,8 @@ from metaembed_rag.errors import InputError
 
 #: Key under which the number of appended Meta Tokens travels from one module to the other.
 META_TOKENS = "meta_tokens"
+#: Key under which it travels whether they are a query's.
+ASKING = "asking"
 
 
 class MetaTokenInput:
@@ -130,7 +132,7 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         if not features:
             return features
         ids = self.meta_token_ids(task, budget)
-        return {**features, **self._append(features, torch.tensor(ids)), META_TOKENS: len(ids)}
+        return {**features, **self._append(features, torch.tensor(ids)), META_TOKENS: len(ids), ASKING: task == "query"}
 
     def forward(self, features: dict[str, Any], *, budget: int | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the backbone on what ``preprocess`` made; the module docstring says who attends to whom."""
@@ -188,14 +190,16 @@ class MetaTokenHead(Module):
     Args:
         hidden: width of the backbone's states.
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
+        weighted_queries: see ``ModelConfig``.
     """
 
-    config_keys: list[str] = ["hidden", "dim"]  # noqa: RUF012 - as the base class declares it
+    config_keys: list[str] = ["hidden", "dim", "weighted_queries"]  # noqa: RUF012 - as the base class declares it
 
-    def __init__(self, hidden: int, dim: int | None = None) -> None:
+    def __init__(self, hidden: int, dim: int | None = None, weighted_queries: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
         self.dim = dim
+        self.weighted_queries = weighted_queries
         self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
         if self.projection is not None:
             # An orthogonal map keeps angles as well as dim < hidden allows: training starts from the
@@ -207,6 +211,10 @@ class MetaTokenHead(Module):
         states = features["token_embeddings"][:, -features[META_TOKENS] :]
         if self.projection is not None:
             states = self.projection(states.to(self.projection.weight.dtype))
+        if self.weighted_queries and not features.get(ASKING, False):
+            # Exactly 0, not learned to be small: MaxSim takes the largest of whatever noise is left there, once for
+            # every query token, and ranks documents by it.
+            states = nn.functional.pad(states[..., :-1], (0, 1))
         features["token_embeddings"] = nn.functional.normalize(states.float(), dim=-1)
         features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
         return features

@@ -6,9 +6,8 @@ nearest to its place. Its target is the mean of the cell's states, weighted by w
 has coarse tokens that see it all and the finest that it can pay for. The first Meta Token stands for the text as a
 whole: its target is the backbone's pooled vector.
 
-Late interaction of unit vectors counts every query token alike. So the embedding's last direction is left to
-queries: a query token of weight w is ``[w u, sqrt(1 - w^2)]`` where documents are ``[v, 0]``, which scores w u.v and
-is still of unit length, for any engine that compares by cosine.
+A query token's target says by its length in the last direction how little it counts: ``weighted_queries`` of
+``ModelConfig``.
 """
 
 from __future__ import annotations

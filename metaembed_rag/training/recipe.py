@@ -48,6 +48,7 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
+        weighted_queries: see ``ModelConfig``.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
@@ -69,7 +70,7 @@ class Recipe:
         teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
         lexical_share: of BM25 in those rankings; the rest is the backbone's late interaction over all tokens.
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
-            needs ``positions: anchored``; 0 leaves it out.
+            needs ``positions: anchored`` and ``weighted_queries``; 0 leaves it out.
         query_length, document_length: tokens read while training, Meta Tokens not included.
         bf16: autocast to bfloat16, on processors that compute in it.
         gradient_checkpointing: compute activations twice instead of keeping them.
@@ -94,6 +95,7 @@ class Recipe:
     window: int = 256
     visual_tokens: int = 1024
     positions: Positions | None = None
+    weighted_queries: bool = False
     start: str | None = None
     rank: int = 32
     alpha: int = 32
@@ -187,14 +189,17 @@ class Recipe:
             if getattr(self, name) not in choices:
                 known = " or ".join(repr(choice) for choice in choices)
                 raise InputError(f"{where}: {name} must be {known}, not {getattr(self, name)!r}")
-        for name in ("bf16", "gather", "gradient_checkpointing", "tensorboard"):
+        for name in ("bf16", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
         for name in ("teacher_weight", "alignment_weight"):
             if getattr(self, name) and self.mini_batch_size is not None:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
-        if self.alignment_weight and (self.positions != "anchored" or self.dim is None):
-            raise InputError(f"{where}: alignment_weight needs positions: anchored and a dim, or leave it out")
+        anchored = self.positions == "anchored" and self.weighted_queries and self.dim is not None
+        if self.alignment_weight and not anchored:
+            raise InputError(
+                f"{where}: alignment_weight needs positions: anchored, weighted_queries: true and a dim"
+            )
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")

@@ -144,6 +144,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         visual_tokens=recipe.visual_tokens,
         groups=tuple((query, document) for query, document in recipe.groups),
         positions=recipe.positions,
+        weighted_queries=recipe.weighted_queries,
     )
 
 
@@ -178,7 +179,7 @@ def _check_start(recipe: Recipe, config: ModelConfig) -> Path:
     folder = find_model_folder(str(recipe.start))
     check_folder(folder)
     before = ModelConfig.load(folder)
-    built = ("backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions")
+    built = ("backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions", "weighted_queries")
     found = {name: getattr(before, name) for name in built}
     wanted = {name: getattr(config, name) for name in built}
     adapter = json.loads((folder / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))

@@ -157,6 +157,17 @@ def test_untrained_anchored_meta_tokens_are_about_what_the_backbone_makes_of_the
     assert (states[-8:] * states[places]).sum(dim=-1).min() > 0.9
 
 
+def test_only_queries_use_the_last_direction_of_a_model_that_weighs_them():
+    encoder = build_encoder(replace(CONFIG, weighted_queries=True), device="cpu")
+    queries, documents = encode(encoder, TEXTS, "query"), encode(encoder, TEXTS, "document")
+    assert (documents[..., -1] == 0).all()
+    assert (queries[..., -1] != 0).all()
+    for rows in (queries, documents):
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1.0, atol=1e-5)
+    with pytest.raises(ModelError, match="weighted_queries must be true or false"):
+        replace(CONFIG, weighted_queries="yes")
+
+
 def test_a_config_names_the_positions_it_knows():
     with pytest.raises(ModelError, match="positions must be one of"):
         replace(CONFIG, positions="anywhere")

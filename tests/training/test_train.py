@@ -68,7 +68,13 @@ def test_distillation_adds_to_the_loss(miniature, whole, tmp_path):
 
 
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
-    options = {"positions": "anchored", "teacher_weight": 1.0, "lexical_share": 0.3, "alignment_weight": 50.0}
+    options = {
+        "positions": "anchored",
+        "weighted_queries": True,
+        "teacher_weight": 1.0,
+        "lexical_share": 0.3,
+        "alignment_weight": 50.0,
+    }
     model = MetaEmbed.from_pretrained(train(replace(miniature.recipe, **options), miniature.data, tmp_path))
     assert model.config.positions == "anchored"
     logged = [row for row in rows(tmp_path) if "loss" in row]
