@@ -197,9 +197,7 @@ class Recipe:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
         anchored = self.positions == "anchored" and self.weighted_queries and self.dim is not None
         if self.alignment_weight and not anchored:
-            raise InputError(
-                f"{where}: alignment_weight needs positions: anchored, weighted_queries: true and a dim"
-            )
+            raise InputError(f"{where}: alignment_weight needs positions: anchored, weighted_queries: true and a dim")
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")
