@@ -48,6 +48,8 @@ def build_encoder(
         ModelError: the backbone cannot be loaded, is of another family, or has too few reserved rows.
     """
     family = family_of(config.model_type)
+    if config.positions is not None and not family.prefix_attention:
+        raise ModelError(f"positions are for bidirectional backbones, not {config.model_type!r}; set them to null")
     folder = resolve_backbone(config.backbone)
     check_model_type(folder, config.model_type)
     wanted = {"attn_implementation": attention, "dtype": dtype}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from sentence_transformers.util import batch_to_device
 
 from metaembed_rag.embedding.build import parts
 from metaembed_rag.embedding.prepended import PrependedTransformer
@@ -53,23 +54,13 @@ def text_states(model: MetaEmbed, text: str, task: Literal["query", "document"] 
             if place is None:
                 continue
             count = features[META_TOKENS]
-            features = {
-                name: value.to(model.encoder.device) if isinstance(value, torch.Tensor) else value
-                for name, value in features.items()
-            }
+            features = batch_to_device(features, model.encoder.device)
             with torch.inference_mode():
                 states = transformer.forward(features)["token_embeddings"][0]
-                rows = _project(head, states).cpu().numpy()
+                rows = head.embed(states, asking=task == "query").cpu().numpy()
         first, last = place
         spans = [(start + begin, start + end) for begin, end in encoding["offset_mapping"][: last - first]]
         yield TokenStates(spans, rows[first:last], rows[len(rows) - count :])
-
-
-def _project(head: Any, states: torch.Tensor) -> torch.Tensor:
-    """What ``MetaTokenHead`` does to Meta Tokens, done to every token."""
-    if head.projection is not None:
-        states = head.projection(states.to(head.projection.weight.dtype))
-    return torch.nn.functional.normalize(states.float(), dim=-1)
 
 
 def _find(row: list[int], wanted: list[int]) -> tuple[int, int] | None:

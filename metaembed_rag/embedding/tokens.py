@@ -209,15 +209,19 @@ class MetaTokenHead(Module):
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
         states = features["token_embeddings"][:, -features[META_TOKENS] :]
+        features["token_embeddings"] = self.embed(states, asking=features[ASKING])
+        features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
+        return features
+
+    def embed(self, states: Tensor, *, asking: bool) -> Tensor:
+        """Last-layer states ``[..., hidden]`` of a query (``asking``) or a document -> unit rows ``[..., dim]``."""
         if self.projection is not None:
             states = self.projection(states.to(self.projection.weight.dtype))
-        if self.weighted_queries and not features.get(ASKING, False):
+        if self.weighted_queries and not asking:
             # Exactly 0, not learned to be small: MaxSim takes the largest of whatever noise is left there, once for
             # every query token, and ranks documents by it.
             states = nn.functional.pad(states[..., :-1], (0, 1))
-        features["token_embeddings"] = nn.functional.normalize(states.float(), dim=-1)
-        features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
-        return features
+        return nn.functional.normalize(states.float(), dim=-1)
 
     def get_embedding_dimension(self) -> int:
         return self.dim or self.hidden

@@ -18,10 +18,10 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from metaembed_rag.embedding.families import Family, Vision, family_of
 from metaembed_rag.embedding.families.family import Pictures
 from metaembed_rag.embedding.inputs import Sample, to_sample
-from metaembed_rag.embedding.tokens import META_TOKENS, MetaTokenInput
+from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, MetaTokenInput
 
 #: Entries of a batch that are no input of the backbone.
-_BOOKKEEPING = {META_TOKENS, "num_images_per_sample", "token_embeddings", "task", "modality"}
+_BOOKKEEPING = {META_TOKENS, ASKING, "num_images_per_sample", "token_embeddings", "task", "modality"}
 
 
 class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
@@ -142,7 +142,12 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
             [*self._fill_layout(self._plain(text[:limit]), costs.get(index)), *meta]
             for index, text in enumerate(self._tokenize(texts)["input_ids"])
         ]
-        features: dict[str, Any] = {**self._pad(ids), **pictures.features, META_TOKENS: len(meta)}
+        features: dict[str, Any] = {
+            **self._pad(ids),
+            **pictures.features,
+            META_TOKENS: len(meta),
+            ASKING: task == "query",
+        }
         if rows:
             # How sentence-transformers' gradient cache finds the pictures of a part of a batch.
             features["num_images_per_sample"] = torch.tensor([int(index in costs) for index in range(len(samples))])

@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from metaembed_rag.training.teacher import Reading
+from metaembed_rag.training.teacher import Column
 
 #: A query token never loses all weight, or it could not learn.
 LEAST = 0.05
@@ -49,7 +49,7 @@ def cells(positions: Tensor, lengths: Tensor, tokens: int) -> Tensor:
     return (nearest & inside.unsqueeze(1)).float()
 
 
-def targets(reading: Reading, projection: Tensor) -> tuple[Tensor, Tensor]:
+def targets(reading: Column, projection: Tensor) -> tuple[Tensor, Tensor]:
     """Direction and weight of every Meta Token.
 
     Args:
@@ -71,19 +71,19 @@ def targets(reading: Reading, projection: Tensor) -> tuple[Tensor, Tensor]:
     return nn.functional.normalize(torch.cat(said, dim=1) @ projection.T, dim=-1), torch.cat(weights, dim=1)
 
 
-def query_targets(reading: Reading, projection: Tensor) -> Tensor:
+def query_targets(reading: Column, projection: Tensor) -> Tensor:
     """``[n, k, dim]`` of unit length, each token's weight in the last direction."""
     directions, weights = targets(reading, projection)
     weights = weights.unsqueeze(-1)
     return torch.cat([directions * weights, (1 - weights.square()).sqrt()], dim=-1)
 
 
-def document_targets(reading: Reading, projection: Tensor) -> Tensor:
+def document_targets(reading: Column, projection: Tensor) -> Tensor:
     """``[n, k, dim]`` of unit length, nothing in the last direction."""
     return nn.functional.pad(targets(reading, projection)[0], (0, 1))
 
 
-def principal_directions(readings: list[Reading], dim: int) -> Tensor:
+def principal_directions(readings: list[Column], dim: int) -> Tensor:
     """The ``dim`` directions in which the teacher's weighted states lie, strongest first: ``[dim, hidden]``."""
     states = torch.cat([reading.states.flatten(0, 1) for reading in readings])
     weights = torch.cat([reading.weights.flatten() for reading in readings])

@@ -53,7 +53,7 @@ class Recipe:
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
         sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
-        rank, alpha, lora_dropout: of the LoRA adapter.
+        rank, alpha, lora_dropout: of the LoRA adapter; one that ``start`` brings keeps its own dropout.
         backbone_dropout: of the backbone itself while training.
         steps: optimizer steps.
         batch_size: queries a process sees a step; each brings its positive and one hard negative.

@@ -16,12 +16,12 @@ from datasets import Dataset
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.data_collator import MultiVectorEncoderDataCollator
 from sentence_transformers.multi_vector_encoder.training_args import MultiVectorEncoderTrainingArguments
+from sentence_transformers.util import batch_to_device
 from torch import nn
 from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
 from metaembed_rag.embedding.build import (
-    ADAPTER_CONFIG_FILE,
     add_adapter,
     build_encoder,
     load_adapter,
@@ -157,7 +157,7 @@ def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder
             encoder, config, rank=recipe.rank, alpha=recipe.alpha, dropout=recipe.lora_dropout, seed=recipe.seed
         )
     else:
-        load_adapter(encoder, config, _check_start(recipe, config), trainable=True)
+        _load_start(encoder, recipe, config)
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Dropout) and "lora" not in name:
             module.p = recipe.backbone_dropout
@@ -170,11 +170,12 @@ def trainable_encoder(recipe: Recipe, config: ModelConfig) -> MultiVectorEncoder
     return encoder
 
 
-def _check_start(recipe: Recipe, config: ModelConfig) -> Path:
-    """The folder of the model that a recipe goes on from.
+def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig) -> None:
+    """Give an encoder the weights of the model that a recipe goes on from, trainable, in place.
 
     Raises:
         InputError: it is built otherwise than the recipe says.
+        ModelError: no such model, or its files are damaged.
     """
     folder = find_model_folder(str(recipe.start))
     check_folder(folder)
@@ -182,13 +183,16 @@ def _check_start(recipe: Recipe, config: ModelConfig) -> Path:
     built = ("backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions", "weighted_queries")
     found = {name: getattr(before, name) for name in built}
     wanted = {name: getattr(config, name) for name in built}
-    adapter = json.loads((folder / ADAPTER_CONFIG_FILE).read_text(encoding="utf-8"))
-    found |= {"rank": adapter.get("r"), "alpha": adapter.get("lora_alpha")}
-    wanted |= {"rank": recipe.rank, "alpha": recipe.alpha}
+    _compare(recipe, found, wanted)
+    load_adapter(encoder, config, folder, trainable=True)
+    adapter = parts(encoder)[0].model.peft_config["default"]
+    _compare(recipe, {"rank": adapter.r, "alpha": adapter.lora_alpha}, {"rank": recipe.rank, "alpha": recipe.alpha})
+
+
+def _compare(recipe: Recipe, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     changed = [f"{name}: {found[name]!r}" for name in found if found[name] != wanted[name]]
     if changed:
         raise InputError(f"start {recipe.start!r} was built with {', '.join(changed)}; write that in the recipe")
-    return folder
 
 
 def objective_of(recipe: Recipe) -> Objective:
@@ -203,17 +207,19 @@ def objective_of(recipe: Recipe) -> Objective:
 
 def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> MMRLoss:
     objective = objective_of(recipe)
-    teacher = _distillation(recipe, encoder, triplets) if recipe.teacher_weight or recipe.alignment_weight else None
+    teaching = recipe.teacher_weight or recipe.alignment_weight
     return MMRLoss(
         encoder,
         objective=objective,
         mini_batch_size=recipe.mini_batch_size,
         gather=recipe.gather,
-        distillation=teacher,
+        distillation=_distillation(recipe, encoder, triplets, objective) if teaching else None,
     )
 
 
-def _distillation(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> Distillation:
+def _distillation(
+    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], objective: Objective
+) -> Distillation:
     """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span."""
     transformer, head = parts(encoder)
     backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
@@ -225,7 +231,12 @@ def _distillation(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[st
     projection = None
     if recipe.alignment_weight and head.projection is not None:
         spanned = sample[:SPANNED]
-        read = [teacher.read(_features(encoder, spanned[first : first + 32])) for first in range(0, len(spanned), 32)]
+        read = [
+            teacher.read(
+                batch_to_device(encoder.preprocess(spanned[first : first + 32], task="document"), encoder.device)
+            )
+            for first in range(0, len(spanned), 32)
+        ]
         projection = principal_directions(read, head.projection.out_features - 1)
         if recipe.start is None:
             with torch.no_grad():
@@ -235,15 +246,10 @@ def _distillation(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[st
         ranking=recipe.teacher_weight,
         alignment=recipe.alignment_weight,
         projection=projection,
-        temperature=recipe.temperature,
-        groups=parse_groups(recipe.groups),
-        similarity=recipe.similarity,
+        temperature=objective.temperature,
+        groups=objective.groups,
+        similarity=objective.similarity,
     )
-
-
-def _features(encoder: MultiVectorEncoder, texts: list[str]) -> dict[str, Any]:
-    features = encoder.preprocess(texts, task="document")
-    return {name: value.to(encoder.device) if torch.is_tensor(value) else value for name, value in features.items()}
 
 
 def _sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> SourceBatchSampler:
