@@ -10,19 +10,18 @@ capacity.json, capacity.md and capacity.png.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from options import folders_of, make_parser, no_benchmark
 
 from metaembed_rag import Budget, MetaEmbed
-from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
+from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
 from metaembed_rag.evaluation.ladder import evaluate
 
 logger = logging.getLogger("capacity")
@@ -56,12 +55,12 @@ class Remembered:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = _parser()
+    parser = make_parser(__doc__, "folder for the table and the picture")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folders = {name: folder for name in READERS if (folder := getattr(options, name)) is not None}
+    folders = folders_of(options)
     if not folders:
-        parser.error("no benchmark given: pass the folder of at least one, e.g. --tatqa TAT-QA")
+        no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
     report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -140,15 +139,6 @@ def _markdown(report: dict[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the table and the picture")
-    for name in READERS:
-        parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
-    return parser
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from options import folders_of, make_parser, no_benchmark
+
 from metaembed_rag import MetaEmbed
 from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector
-from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
+from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
 from metaembed_rag.evaluation.filings import read_financebench
 from metaembed_rag.evaluation.ladder import Row, evaluate, monotone
 from metaembed_rag.evaluation.measured import Measured, pool_measured
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tasks = _tasks(options)
     if not tasks:
-        parser.error("no benchmark given: pass the folder of at least one, e.g. --tatqa TAT-QA")
+        no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
     rivals = _rivals(model) if options.rivals else {}
     report: dict[str, Any] = {
@@ -54,11 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _tasks(options: argparse.Namespace) -> dict[str, Callable[[], list[Benchmark]]]:
-    tasks: dict[str, Callable[[], list[Benchmark]]] = {}
-    for name in READERS:
-        folder = getattr(options, name)
-        if folder is not None:
-            tasks[name] = partial(_read, name, folder)
+    tasks: dict[str, Callable[[], list[Benchmark]]] = {
+        name: partial(_read, name, folder) for name, folder in folders_of(options).items()
+    }
     if options.financebench is not None:
         tasks["financebench"] = lambda: read_financebench(options.financebench, options.filings)
     return tasks
@@ -145,11 +145,8 @@ def _markdown(report: dict[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
-    parser.add_argument("--out", type=Path, required=True, help="folder for ladder.json and ladder.md")
-    for name in (*READERS, "financebench"):
-        parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
+    parser = make_parser(__doc__, "folder for ladder.json and ladder.md")
+    parser.add_argument("--financebench", type=Path, help="local clone that holds financebench")
     parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
     parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")

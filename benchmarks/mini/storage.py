@@ -9,19 +9,18 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from options import folders_of, make_parser, no_benchmark
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.budget import LADDER
-from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
+from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
 from metaembed_rag.evaluation.ladder import cut, rank
 from metaembed_rag.metrics import Figures
 from metaembed_rag.scoring import maxsim
@@ -107,16 +106,12 @@ def _row(kind: str, budget: str, size: float, figures: Figures, whole: float) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write both files; they are rewritten after each benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
-    parser.add_argument("--out", type=Path, required=True, help="folder for storage.json and storage.md")
-    for name in READERS:
-        parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
+    parser = make_parser(__doc__, "folder for storage.json and storage.md")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folders = {name: getattr(options, name) for name in READERS if getattr(options, name) is not None}
+    folders = folders_of(options)
     if not folders:
-        parser.error("no benchmark given: pass the folder of at least one, e.g. --tatqa TAT-QA")
+        no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
     report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)

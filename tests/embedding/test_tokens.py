@@ -18,7 +18,7 @@ from metaembed_rag.embedding.build import (
 )
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.positions import meta_positions
-from metaembed_rag.embedding.tokens import prefix_attention_mask
+from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, MetaTokenHead, prefix_attention_mask
 from metaembed_rag.errors import InputError, ModelError
 
 CONFIG = ModelConfig(name="test", backbone="all-MiniLM-L6-v2", query_tokens=4, document_tokens=8, dim=32)
@@ -171,6 +171,21 @@ def test_only_queries_use_the_last_direction_of_a_model_that_weighs_them():
 def test_a_config_names_the_positions_it_knows():
     with pytest.raises(ModelError, match="positions must be one of"):
         replace(CONFIG, positions="anywhere")
+
+
+def test_a_causal_backbone_has_no_positions_to_choose(miniature):
+    with pytest.raises(ModelError, match="positions are for bidirectional backbones"):
+        build_encoder(miniature("llava", positions="anchored"))
+
+
+def test_the_states_of_a_text_are_embedded_as_its_meta_tokens_are():
+    head = MetaTokenHead(8, 4, weighted_queries=True)
+    states = torch.randn(1, 5, 8)
+    features = {"token_embeddings": states, META_TOKENS: 2, ASKING: False}
+    torch.testing.assert_close(head(dict(features))["token_embeddings"], head.embed(states, asking=False)[:, -2:])
+    asked = head(features | {ASKING: True})["token_embeddings"]
+    torch.testing.assert_close(asked, head.embed(states, asking=True)[:, -2:])
+    assert (asked[..., -1] != 0).all()
 
 
 def test_too_many_meta_tokens_for_the_vocabulary():

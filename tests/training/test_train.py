@@ -92,6 +92,10 @@ def test_a_run_goes_on_from_a_trained_model(miniature, whole, tmp_path):
     assert losses(tmp_path)[1] < losses(whole)[1] - 0.05
     with pytest.raises(InputError, match=r"start .* was built with rank: 16; write that"):
         train(replace(miniature.recipe, start=start, rank=8), miniature.data, tmp_path / "other")
+    damaged = shutil.copytree(start, tmp_path / "damaged")
+    (damaged / "adapter_config.json").unlink()
+    with pytest.raises(ModelError, match=r"is incomplete: adapter_config\.json missing"):
+        train(replace(miniature.recipe, start=str(damaged)), miniature.data, tmp_path / "another")
     with pytest.raises(ModelError, match="nowhere"):
         train(replace(miniature.recipe, start=str(tmp_path / "nowhere")), miniature.data, tmp_path / "none")
 
