@@ -2,7 +2,8 @@
 
 Example:
     python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
-        --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA
+        --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
+        --fetaqa FeTaQA --medquad MedQuAD
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from sources.debian import read_debian
 from sources.manuals import read_manuals
+from sources.medical import read_medquad
 from sources.pair import Pair
-from sources.tables import read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
+from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
 
 logger = logging.getLogger("prepare_data")
 
@@ -32,6 +34,8 @@ LICENCES = {
     "wikitq": "CC BY-SA 4.0 (ppasupat/WikiTableQuestions)",
     "tabfact": "CC BY 4.0, repository MIT (wenhuchen/Table-Fact-Checking)",
     "tatqa": "CC BY 4.0 (NExTplusplus/TAT-QA)",
+    "fetaqa": "CC BY-SA 4.0 (Yale-LILY/FeTaQA)",
+    "medquad": "CC BY 4.0 (abachaa/MedQuAD)",
 }
 
 
@@ -43,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     sources = _sources(options)
     if not sources:
         raise SystemExit(
-            "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa"
+            "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
+            "--fetaqa, --medquad"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -66,8 +71,12 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["tatqa"] = lambda: read_tatqa(options.tatqa, seed)
     if options.wikitq:
         sources["wikitq"] = lambda: read_wikitq(options.wikitq, seed)
+    held = wikitq_evaluation_titles(options.wikitq) if options.wikitq else frozenset()
+    if options.fetaqa:
+        sources["fetaqa"] = lambda: read_fetaqa(options.fetaqa, seed, without_titles=held)
+    if options.medquad:
+        sources["medquad"] = lambda: read_medquad(options.medquad, seed)
     if options.tabfact:
-        held = wikitq_evaluation_titles(options.wikitq) if options.wikitq else frozenset()
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.debian_lists:
         sources["debian"] = lambda: read_debian(options.debian_lists, seed)
@@ -103,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wikitq", type=Path, help="clone of ppasupat/WikiTableQuestions")
     parser.add_argument("--tabfact", type=Path, help="clone of wenhuchen/Table-Fact-Checking")
     parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")
+    parser.add_argument("--fetaqa", type=Path, help="clone of Yale-LILY/FeTaQA")
+    parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
     parser.add_argument("--pages", type=int, default=15_000, help="read manuals until this many pages")
     parser.add_argument("--processes", type=int, default=2, help="processes that read manuals")
     parser.add_argument("--seed", type=int, default=0)

@@ -131,3 +131,39 @@ def tabfact(tmp_path: Path) -> Path:
     (folder / "data" / "all_csv" / "1-2.html.csv").write_text("year#races won\n2001#1\n", encoding="utf-8")
     (folder / "data" / "all_csv" / "1-3.html.csv").write_text("lake#depth\nbrenn#312\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def fetaqa(tmp_path: Path) -> Path:
+    folder = tmp_path / "fetaqa"
+    (folder / "data").mkdir(parents=True)
+    pages = [("Anna Holm", "Races", "1999"), ("Berit Lund", "Races", "2001"), ("Lakes of Sund", "Depths", "312")]
+    rows = [
+        {
+            "table_page_title": page,
+            "table_section_title": section,
+            "table_array": [["year", "place"], [value, "first"]],
+            "question": f"What came first for {page}?",
+        }
+        for page, section, value in pages
+    ]
+    lines = [json.dumps(row) for row in [{"version": "1.0"}, *rows]]
+    (folder / "data" / "fetaQA-v1_dev.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def medquad(tmp_path: Path) -> Path:
+    folder = tmp_path / "medquad" / "9_CDC_QA"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("fever", "cough", "rash")):
+        answer = f"People with {name} should rest and drink water until the {name} is gone. " * 4 + "See a doctor."
+        (folder / f"{number}.xml").write_text(
+            "<Document><QAPairs>"
+            f"<QAPair><Question>What are the treatments for {name} ?</Question><Answer>{answer}</Answer></QAPair>"
+            f"<QAPair><Question>Who is at risk for {name} ?</Question><Answer></Answer></QAPair>"
+            "</QAPairs></Document>",
+            encoding="utf-8",
+        )
+    (folder / "broken.xml").write_text("<Document><QAPairs>", encoding="utf-8")
+    return folder.parent

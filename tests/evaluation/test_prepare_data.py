@@ -62,7 +62,9 @@ def _pairs(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_source_gives_pairs_and_a_manifest(tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path) -> None:
+def test_every_source_gives_pairs_and_a_manifest(
+    tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path, fetaqa: Path, medquad: Path
+) -> None:
     (tmp_path / "manuals" / "boats").mkdir(parents=True)
     _manual(tmp_path / "manuals" / "boats" / "boat.pdf")
     (tmp_path / "manuals" / "boats" / "broken.pdf").write_bytes(b"%PDF-1.4 not really")
@@ -77,12 +79,14 @@ def test_every_source_gives_pairs_and_a_manifest(tmp_path: Path, wikitq: Path, t
         "1",
     ]
     arguments += ["--wikitq", str(wikitq), "--tabfact", str(tabfact), "--tatqa", str(tatqa)]
+    arguments += ["--fetaqa", str(fetaqa), "--medquad", str(medquad)]
     result = _run("--out", str(tmp_path / "out"), *arguments)
     assert result.returncode == 0, result.stderr
     assert "broken.pdf left out" in result.stderr
+    assert "broken.xml left out" in result.stderr
 
     manifest = json.loads((tmp_path / "out" / "MANIFEST.json").read_text())
-    assert set(manifest["sources"]) == {"debian", "manuals", "wikitq", "tabfact", "tatqa"}
+    assert set(manifest["sources"]) == {"debian", "manuals", "wikitq", "tabfact", "tatqa", "fetaqa", "medquad"}
     for name, entry in manifest["sources"].items():
         data = (tmp_path / "out" / f"{name}.jsonl").read_bytes()
         assert entry["sha256"] == hashlib.sha256(data).hexdigest()
@@ -94,10 +98,19 @@ def test_every_source_gives_pairs_and_a_manifest(tmp_path: Path, wikitq: Path, t
             assert pair["positive"] not in ("", pair["negative"])
 
     # Test tables, dev contexts, tables of test pages and false statements are never trained on.
-    everything = "".join((tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact"))
-    for held_back in ("Lake Brenn", "Norrland", "312 metre", "win no race"):
+    everything = "".join(
+        (tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact", "fetaqa")
+    )
+    for held_back in ("Lake Brenn", "Norrland", "312", "win no race"):
         assert held_back not in everything
     assert "win two race" in everything
+    assert {pair["query"] for pair in _pairs(tmp_path / "out" / "fetaqa.jsonl")} == {
+        "What came first for Anna Holm?", "What came first for Berit Lund?",
+    }  # fmt: skip
+    # An answer that its publisher took back is no pair.
+    assert {pair["query"] for pair in _pairs(tmp_path / "out" / "medquad.jsonl")} == {
+        f"What are the treatments for {name}?" for name in ("fever", "cough", "rash")
+    }
     # One program and its documentation package are one description, and short ones are left out.
     assert {pair["query"] for pair in _pairs(tmp_path / "out" / "debian.jsonl")} == {
         "tool for gardening", "tool for sailing", "tool for baking",
@@ -111,7 +124,7 @@ def test_every_source_gives_pairs_and_a_manifest(tmp_path: Path, wikitq: Path, t
         fact = next(fact for fact in TOPICS.values() if fact in pair["positive"].lower())
         assert pair["negative"] is None or fact not in pair["negative"].lower()
 
-    again = _run("--out", str(tmp_path / "again"), *arguments[:-6], "--processes", "2", *arguments[-6:])
+    again = _run("--out", str(tmp_path / "again"), *arguments, "--processes", "2")
     assert again.returncode == 0, again.stderr
     for name in manifest["sources"]:
         assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (tmp_path / "out" / f"{name}.jsonl").read_bytes()

@@ -1,4 +1,4 @@
-"""Questions and statements about tables: WikiTableQuestions, TabFact and TAT-QA, read from clones."""
+"""Questions and statements about tables: WikiTableQuestions, TabFact, FeTaQA and TAT-QA, read from clones."""
 
 from __future__ import annotations
 
@@ -65,6 +65,27 @@ def read_tabfact(clone: Path, seed: int, *, without_titles: frozenset[str] = fro
     negatives = _several(profiles, texts, random.Random(seed))
     place = {name: number for number, name in enumerate(names)}
     return _pairs(((text, place[name]) for text, name in statements), texts, negatives, seed, "tabfact/statement")
+
+
+def read_fetaqa(clone: Path, seed: int, *, without_titles: frozenset[str] = frozenset()) -> list[Pair]:
+    """FeTaQA's free-form questions -> the table under its page's title, from the splits that the clone holds.
+
+    Args:
+        without_titles: as for ``read_tabfact``.
+    """
+    entries: dict[str, list[str]] = {}
+    for path in sorted((clone / "data").glob("fetaQA-v1_*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            # Each file opens with a line that says which version of the data it is.
+            if "table_array" in row and row["table_page_title"].lower() not in without_titles:
+                title = f"{row['table_page_title']}, {row['table_section_title']}"
+                text = clip(linearise(title, row["table_array"]), LONGEST)
+                entries.setdefault(text, []).append(row["question"])
+    texts = list(entries)
+    negatives = _several(texts, texts, random.Random(seed))
+    questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
+    return _pairs(questions, texts, negatives, seed, "fetaqa/question")
 
 
 def read_tatqa(clone: Path, seed: int) -> list[Pair]:
