@@ -70,7 +70,7 @@ class Recipe:
         teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
         lexical_share: of BM25 in those rankings; the rest is the backbone's late interaction over all tokens.
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
-            needs ``positions: anchored`` and ``weighted_queries``; 0 leaves it out.
+            needs ``positions: anchored`` and ``weighted_queries``, and no ``start``; 0 leaves it out.
         query_length, document_length: tokens read while training, Meta Tokens not included.
         bf16: autocast to bfloat16, on processors that compute in it.
         gradient_checkpointing: compute activations twice instead of keeping them.
@@ -196,6 +196,9 @@ class Recipe:
             if getattr(self, name) and self.mini_batch_size is not None:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
         anchored = self.positions == "anchored" and self.weighted_queries and self.dim is not None
+        if self.alignment_weight and self.start is not None:
+            # Principal directions of other data, in which the model to go on from would be taught to turn around.
+            raise InputError(f"{where}: alignment_weight and start exclude each other: a start is aligned already")
         if self.alignment_weight and not anchored:
             raise InputError(f"{where}: alignment_weight needs positions: anchored, weighted_queries: true and a dim")
         self._validate_groups(where)

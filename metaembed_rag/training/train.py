@@ -240,9 +240,8 @@ def _distillation(
             for first in range(0, len(spanned), 32)
         ]
         projection = principal_directions(read, head.projection.out_features - 1)
-        if recipe.start is None:
-            with torch.no_grad():
-                head.projection.weight[:-1] = projection
+        with torch.no_grad():
+            head.projection.weight[:-1] = projection
     return Distillation(
         teacher,
         ranking=recipe.teacher_weight,

@@ -19,7 +19,7 @@ from metaembed_rag.embedding import backbone
 from metaembed_rag.embedding.model import PRETRAINED, TruncationWarning
 from metaembed_rag.errors import BudgetError, InputError, ModelError
 
-QUERIES = ["when does the first boat leave?", "coffee"]
+QUERIES = ["when does the first boat leave?", "how is coffee roasted?"]
 DOCUMENTS = [
     "The first ferry to Holm leaves at six in the morning.",
     "Beans are roasted at 210 degrees for twelve minutes, until the first crack is over and the smell turns sweet.",
@@ -178,10 +178,19 @@ def test_an_unknown_model_is_told():
 
 def test_the_packaged_files_are_small_and_safe():
     files = list((PRETRAINED / "mini").iterdir())
-    assert sum(path.stat().st_size for path in files) < 8_000_000
+    assert sum(path.stat().st_size for path in files) < 12_000_000
     assert {path.suffix for path in files} == {".json", ".md", ".safetensors"}
     card = (PRETRAINED / "mini" / "README.md").read_text(encoding="utf-8")
-    for fact in ("450 steps", "seed 7", "CC BY-SA 4.0", "CC BY 4.0", "Apache-2.0", "nDCG@5", model_fingerprint()):
+    for fact in (
+        "1,600 steps",
+        "420 steps",
+        "seed 12",
+        "CC BY-SA 4.0",
+        "CC BY 4.0",
+        "Apache-2.0",
+        "nDCG@5",
+        model_fingerprint(),
+    ):
         assert fact in card, f"the card does not say {fact}"
 
 

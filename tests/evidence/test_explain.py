@@ -14,7 +14,7 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.evidence import METHODS
 
 REPORTS = Path(__file__).parents[2] / "examples" / "reports"
-QUESTION = "What does fault code E-07 mean?"
+QUESTION = "What should be done when the insulation resistance is too low?"
 NOTE = """Coffee is roasted at 210 degrees.
 The first ferry to Holm leaves at six.
 Sheep graze between the solar modules."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.families import FAMILIES
 from metaembed_rag.errors import InputError
 from metaembed_rag.training.recipe import Recipe, find_recipe
@@ -22,9 +23,14 @@ def load(tmp_path):
 
 
 def test_the_packaged_recipe_is_the_one_that_trained_mini():
-    recipe = Recipe.load(find_recipe("mini"))
-    assert (recipe.steps, recipe.seed, recipe.rank, recipe.alpha) == (450, 7, 32, 32)
-    assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
+    first, second = (Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini"))
+    assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
+    assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
+    built = MetaEmbed.from_pretrained("mini").config
+    for recipe in (first, second):
+        assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
+        assert (recipe.positions, recipe.weighted_queries) == (built.positions, built.weighted_queries)
+        assert (recipe.rank, recipe.alpha) == (128, 128)
 
 
 def test_defaults_are_the_paper_s(load):
@@ -64,6 +70,7 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "start: 7\n", "start must be a model's name"),
         (MINIMAL + "positions: somewhere\n", "positions must be"),
         (MINIMAL + "alignment_weight: 1.0\n", "alignment_weight needs positions: anchored"),
+        (MINIMAL + "alignment_weight: 1.0\nstart: mini\n", "alignment_weight and start exclude each other"),
         (MINIMAL + "lexical_share: 2\n", "lexical_share must be"),
     ],
 )
@@ -79,14 +86,19 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
         Recipe.load(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("name", ["mini", "paper-7b", "qwen-3b"])
+@pytest.mark.parametrize("name", ["mini-aligned", "mini", "paper-7b", "qwen-3b"])
 def test_packaged_recipes_are_read_and_say_what_they_claim(name):
     recipe = Recipe.load(find_recipe(name))
     assert recipe.name == name
     assert [tuple(pair) for pair in recipe.groups] == [(1, 1), (2, 4), (4, 8), (8, 16), (16, 64)]
+    assert recipe.model_type in FAMILIES
+
+
+@pytest.mark.parametrize("name", ["paper-7b", "qwen-3b"])
+def test_large_recipes_keep_to_the_paper(name):
+    recipe = Recipe.load(find_recipe(name))
     assert recipe.weights is None
     assert (recipe.temperature, recipe.rank, recipe.alpha) == (0.03, 32, 32)
-    assert recipe.model_type in FAMILIES
 
 
 def test_the_paper_s_recipe_draws_its_batches_from_sources_of_32():

@@ -1,0 +1,110 @@
+"""Write the measured tables into the README (short) and the card of mini (full), between their markers.
+
+Example:
+    python benchmarks/mini/tables.py
+
+Reads ladder.json and storage.json of ``benchmarks/results``. A block starts with ``<!-- ladder -->`` or
+``<!-- storage -->`` and ends with ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+CARD = ROOT / "metaembed_rag" / "embedding" / "pretrained" / "mini" / "README.md"
+
+NAMES = {
+    "pubmedqa": "PubMedQA",
+    "tatqa": "TAT-QA dev",
+    "wikitq": "WikiTableQuestions",
+    "financebench": "FinanceBench",
+}
+COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5"}
+
+
+def main() -> None:
+    """Rewrite the blocks in place."""
+    ladder = json.loads((RESULTS / "ladder.json").read_text(encoding="utf-8"))
+    storage = json.loads((RESULTS / "storage.json").read_text(encoding="utf-8"))
+    _write(README, {"ladder": short(ladder)})
+    _write(CARD, {"ladder": full(ladder), "storage": bytes_a_page(storage)})
+
+
+def short(report: dict[str, Any]) -> str:
+    """nDCG@5 of every way of searching, a benchmark a column."""
+    benchmarks = report["benchmarks"]
+    columns = [dict(_lines(result)) for result in benchmarks.values()]
+    lines = [
+        "| nDCG@5 | " + " | ".join(NAMES[name] for name in benchmarks) + " |",
+        "|---|" + "---|" * len(benchmarks),
+    ]
+    lines += [
+        f"| {label} | " + " | ".join(f"{_short(column[label]['ndcg5'])}" for column in columns) + " |"
+        for label in columns[0]
+    ]
+    return "\n".join(lines)
+
+
+def full(report: dict[str, Any]) -> str:
+    """Quality, bytes a document and milliseconds, a table a benchmark."""
+    blocks = []
+    for name, result in report["benchmarks"].items():
+        parts = f" of {result['parts']} filings" if result["parts"] > 1 else ""
+        unit = "pages" if parts else "documents"
+        lines = [
+            f"| {NAMES[name]}: {result['queries']:,} questions, {result['documents']:,} {unit}{parts} | "
+            + " | ".join(COLUMNS.values())
+            + " | bytes | ms |",
+            "|---|" + "---|" * (len(COLUMNS) + 2),
+        ]
+        lines += [
+            f"| {label} | "
+            + " | ".join(_short(figures[column]) for column in COLUMNS)
+            + f" | {figures['page_bytes']:,} | {figures['query_ms']:.1f} |"
+            for label, figures in _lines(result)
+        ]
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, f"Milliseconds: {report['machine']}."])
+
+
+def bytes_a_page(report: dict[str, Any]) -> str:
+    """Share of the quality that a number format keeps, (4,8), whole, and in 4 KiB."""
+    shown = ("(4,8)", "(16,64)", "4 KiB")
+    lines = ["| kept of nDCG@5 | format | " + " | ".join(shown) + " |", "|---|---|" + "---|" * len(shown)]
+    for name, rows in report["benchmarks"].items():
+        for kind in dict.fromkeys(row["format"] for row in rows):
+            found = {row["budget"]: row for row in rows if row["format"] == kind}
+            cells = [f"{found[budget]['kept']:.1%} in {found[budget]['page_bytes']:,} B" for budget in shown]
+            lines.append(f"| {NAMES[name]} | {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _lines(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from result["rivals"].items()
+    for figures in result["ladder"]:
+        yield "mini ({},{})".format(*figures["budget"]), figures
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _write(path: Path, blocks: dict[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"{path} has no block <!-- {name} --> ... <!-- end -->")
+        text = pattern.sub(lambda found, block=block: found[1] + block + found[2], text)  # type: ignore[misc]
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
