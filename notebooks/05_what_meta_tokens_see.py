@@ -77,8 +77,8 @@ right.set_xlabel("document Meta Token")
 right.set_title("1 - greatest cosine with an earlier one")
 
 # %% [markdown]
-# The shipped model was trained shortly, and it shows: after the first Meta Token the bars are close to zero. The tokens
-# repeat each other, which is why its wide budgets are hardly better than its narrow ones.
+# Each Meta Token after the first has a place in the text, coarse to fine, and speaks for what stands around it. A low bar is
+# a token that repeats an earlier one, a high bar one that has something to add: a table's row, a paragraph on another matter.
 #
 # ## What each Meta Token looks at, over a collection
 
