@@ -77,8 +77,8 @@ right.set_xlabel("document Meta Token")
 right.set_title("1 - greatest cosine with an earlier one")
 
 # %% [markdown]
-# Each Meta Token after the first has a place in the text, coarse to fine, and speaks for what stands around it. A low bar is
-# a token that repeats an earlier one, a high bar one that has something to add: a table's row, a paragraph on another matter.
+# Each Meta Token after the first has a place in the text, coarse to fine, and speaks for what stands around it. A low
+# bar is a token that repeats an earlier one, a high bar one that has something to add: a table's row, another matter.
 #
 # ## What each Meta Token looks at, over a collection
 
