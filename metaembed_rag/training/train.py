@@ -104,7 +104,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         model=encoder,
         args=arguments,
         train_dataset={name: Dataset.from_list(_uniform(rows)) for name, rows in triplets.items()},
-        loss=_loss(recipe, encoder, triplets),
+        loss=_loss(recipe, encoder, triplets, bf16=arguments.bf16),
         data_collator=MultiVectorEncoderDataCollator(
             preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
         ),
@@ -205,7 +205,7 @@ def objective_of(recipe: Recipe) -> Objective:
     )
 
 
-def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> MMRLoss:
+def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool) -> MMRLoss:
     objective = objective_of(recipe)
     teaching = recipe.teacher_weight or recipe.alignment_weight
     return MMRLoss(
@@ -213,17 +213,22 @@ def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[
         objective=objective,
         mini_batch_size=recipe.mini_batch_size,
         gather=recipe.gather,
-        distillation=_distillation(recipe, encoder, triplets, objective) if teaching else None,
+        distillation=_distillation(recipe, encoder, triplets, objective, bf16=bf16) if teaching else None,
     )
 
 
 def _distillation(
-    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], objective: Objective
+    recipe: Recipe,
+    encoder: MultiVectorEncoder,
+    triplets: dict[str, list[Triplet]],
+    objective: Objective,
+    *,
+    bf16: bool,
 ) -> Distillation:
     """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span."""
     transformer, head = parts(encoder)
     backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
-    if recipe.bf16 and _computes_bfloat16():
+    if bf16:
         backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
     texts = [str(row["positive"]) for rows in triplets.values() for row in rows]
     sample = random.Random(recipe.seed).sample(texts, min(len(texts), SAMPLED))  # noqa: S311 - nothing secret

@@ -25,12 +25,12 @@ def read_medquad(clone: Path, seed: int) -> list[Pair]:
         if len(answer) >= SHORTEST:
             answers.setdefault(clip(answer, LONGEST), question)
     texts = list(answers)
-    questions = list(answers.values())
-    negatives = similar([f"{answers[text]} {text}" for text in texts], texts, random.Random(seed), text_cap=0.5)
+    profiles = [f"{question} {text}" for text, question in answers.items()]
+    negatives = similar(profiles, texts, random.Random(seed), text_cap=0.5)
     return unique(
         (
             Pair(question, text, None if other is None else texts[other], "medquad/question")
-            for question, text, other in zip(questions, texts, negatives, strict=True)
+            for (text, question), other in zip(answers.items(), negatives, strict=True)
         ),
         shortest_query=3,
     )
