@@ -5,14 +5,31 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metaembed_rag.errors import DocumentError, InputError
 from metaembed_rag.evaluation.benchmarks import Benchmark
-from metaembed_rag.pages import read_document
+from metaembed_rag.pages import read_document, read_page
+from metaembed_rag.pages.documents import OcrMode
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a filing.
+
+    Attributes:
+        name: its id in FinanceBench.
+        text: the question.
+        pages: the pages that hold the evidence, counted from 1.
+    """
+
+    name: str
+    text: str
+    pages: tuple[int, ...]
 
 
 def read_financebench(folder: Path, filings: int | None = None) -> list[Benchmark]:
@@ -24,26 +41,21 @@ def read_financebench(folder: Path, filings: int | None = None) -> list[Benchmar
 
     Args:
         folder: a clone of patronus-ai/financebench.
-        filings: only the first so many, in the order of their names; None takes all.
+        filings: only the so many with the most questions; None takes all.
 
     Raises:
         InputError: the questions are missing or malformed, or no filing can be read.
     """
-    path = folder / "data" / "financebench_open_source.jsonl"
-    asked: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            asked[row["doc_name"]].append(row)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: clone patronus-ai/financebench and pass its folder") from error
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not in its published format: {error!r}") from error
     benchmarks: list[Benchmark] = []
-    for name in sorted(asked):
+    for path, questions in _asked(folder):
         if filings is not None and len(benchmarks) >= filings:
             break
-        benchmark = _filing(folder / "pdfs" / f"{name}.pdf", asked[name])
+        try:
+            pages = {page.number: page.text for page in read_document(path, ocr="never") if page.text.strip()}
+        except DocumentError as error:
+            logger.warning("left out %s with %d questions: %s", path.name, len(questions), error)
+            continue
+        benchmark = _benchmark(path.stem, questions, pages)
         if benchmark is not None:
             benchmarks.append(benchmark)
     if not benchmarks:
@@ -51,24 +63,72 @@ def read_financebench(folder: Path, filings: int | None = None) -> list[Benchmar
     return benchmarks
 
 
-def _filing(path: Path, rows: list[dict[str, Any]]) -> Benchmark | None:
+def read_evidence_pages(folder: Path, questions: int, *, ocr: OcrMode = "never") -> Benchmark:
+    """Questions of FinanceBench -> their evidence pages, among those of all these questions.
+
+    Few pages of many filings, as a check of how pages are read; ``read_financebench`` is the task as published.
+
+    Args:
+        folder: a clone of patronus-ai/financebench.
+        questions: about so many: filings are taken whole, those with the most questions first.
+        ocr: "always" reads the pages as if they were scans, "never" reads their text layer.
+
+    Raises:
+        InputError: as ``read_financebench``.
+        MissingDependencyError: a page needs recognition and rapidocr is not installed.
+    """
+    queries: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    relevant: dict[str, dict[str, float]] = {}
+    for path, asked in _asked(folder):
+        if len(queries) >= questions:
+            break
+        try:
+            read = (read_page(path, number, ocr=ocr) for number in sorted({n for one in asked for n in one.pages}))
+            pages = {page.number: page.text for page in read if page.text.strip()}
+        except DocumentError as error:
+            logger.warning("left out %s with %d questions: %s", path.name, len(asked), error)
+            continue
+        part = _benchmark(path.stem, asked, pages)
+        if part is not None:
+            queries |= part.queries
+            documents |= {f"{path.stem}/{page}": text for page, text in part.documents.items()}
+            relevant |= {
+                query: {f"{path.stem}/{page}": grade for page, grade in grades.items()}
+                for query, grades in part.relevant.items()
+            }
+    if not queries:
+        raise InputError(f"{folder}: no filing with questions can be read; is the clone complete?")
+    return Benchmark("financebench/evidence", queries, documents, relevant)
+
+
+def _asked(folder: Path) -> Iterator[tuple[Path, list[Question]]]:
+    """Filings and their questions, those with the most first, then by name."""
+    path = folder / "data" / "financebench_open_source.jsonl"
+    asked: dict[str, list[Question]] = defaultdict(list)
     try:
-        pages = {str(page.number): page.text for page in read_document(path, ocr="never") if page.text.strip()}
-    except DocumentError as error:
-        logger.warning("left out %s with %d questions: %s", path.name, len(rows), error)
-        return None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            # Pages are counted from 0 there.
+            pages = {int(item["evidence_page_num"]) + 1 for item in row["evidence"]}
+            question = Question(str(row["financebench_id"]), str(row["question"]), tuple(sorted(pages)))
+            asked[row["doc_name"]].append(question)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: clone patronus-ai/financebench and pass its folder") from error
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not in its published format: {error!r}") from error
+    for name in sorted(asked, key=lambda name: (-len(asked[name]), name)):
+        yield folder / "pdfs" / f"{name}.pdf", asked[name]
+
+
+def _benchmark(filing: str, questions: list[Question], pages: dict[int, str]) -> Benchmark | None:
     queries: dict[str, str] = {}
     relevant: dict[str, dict[str, float]] = {}
-    for row in rows:
-        try:
-            # Pages are counted from 0 there.
-            evidence = {str(int(item["evidence_page_num"]) + 1) for item in row["evidence"]}
-            query, question = str(row["financebench_id"]), str(row["question"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path.stem}: a question is not in its published format: {error!r}") from error
-        if not evidence or not evidence <= pages.keys():
-            logger.warning("left out question %s: a page of its evidence has no text", query)
+    for question in questions:
+        if not question.pages or not pages.keys() >= set(question.pages):
+            logger.warning("left out question %s: a page of its evidence has no text", question.name)
             continue
-        queries[query] = question
-        relevant[query] = dict.fromkeys(sorted(evidence, key=int), 1.0)
-    return Benchmark(f"financebench/{path.stem}", queries, pages, relevant) if queries else None
+        queries[question.name] = question.text
+        relevant[question.name] = {str(page): 1.0 for page in question.pages}
+    documents = {str(number): text for number, text in pages.items()}
+    return Benchmark(f"financebench/{filing}", queries, documents, relevant) if queries else None

@@ -75,6 +75,7 @@ class Recipe:
         bf16: autocast to bfloat16, on processors that compute in it.
         gradient_checkpointing: compute activations twice instead of keeping them.
         attention: transformers' attention implementation.
+        compile: compile the backbone's layers first, see ``compile_layers``.
         missing_negative: a pair without hard negative is left out ("drop") or given another pair's
             positive ("random"); either way it is reported.
         seed: of data order, initialisation and dropout.
@@ -122,6 +123,7 @@ class Recipe:
     bf16: bool = True
     gradient_checkpointing: bool = False
     attention: str = "sdpa"
+    compile: bool = False
     missing_negative: Literal["drop", "random"] = "random"
     seed: int = 0
     save_steps: int = 200
@@ -189,7 +191,7 @@ class Recipe:
             if getattr(self, name) not in choices:
                 known = " or ".join(repr(choice) for choice in choices)
                 raise InputError(f"{where}: {name} must be {known}, not {getattr(self, name)!r}")
-        for name in ("bf16", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
+        for name in ("bf16", "compile", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
         for name in ("teacher_weight", "alignment_weight"):

@@ -37,6 +37,7 @@ from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
 from metaembed_rag.training.alignment import principal_directions
 from metaembed_rag.training.batches import SourceBatchSampler
+from metaembed_rag.training.compilation import compile_layers
 from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources
 from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 #: What a run was started with, beside its checkpoints.
 RUN_FILE = "run.json"
 #: Entries of a recipe that do not change what is learned, so a run may resume with others.
-FREE = frozenset({"comment", "save_steps", "log_steps", "tensorboard", "trainer"})
+FREE = frozenset({"comment", "compile", "save_steps", "log_steps", "tensorboard", "trainer"})
 #: Documents from which the teacher learns which words are rare, and the first of them from which the projection starts.
 SAMPLED, SPANNED = 8192, 256
 
@@ -99,6 +100,8 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
     sampler = _sampler(recipe, triplets, arguments.world_size)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
+    if recipe.compile:
+        compile_layers(encoder)
     monitor = Monitor(output / LOG_FILE, encoder)
     trainer = MetaTrainer(
         model=encoder,
@@ -230,6 +233,8 @@ def _distillation(
     backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
     if bf16:
         backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
+    if recipe.compile:
+        compile_layers(backbone)
     texts = [str(row["positive"]) for rows in triplets.values() for row in rows]
     sample = random.Random(recipe.seed).sample(texts, min(len(texts), SAMPLED))  # noqa: S311 - nothing secret
     weights = inverse_document_frequencies(sample, transformer.words)

@@ -11,7 +11,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.evaluation.filings import read_financebench
+from metaembed_rag.evaluation.filings import read_evidence_pages, read_financebench
 
 PAGES = ["Annual report of the harbour company.", "", "Capital expenditure was 1,577 million in 2018."]
 
@@ -59,8 +59,17 @@ def test_a_filing_is_a_benchmark_with_pages_from_one(financebench: Path, caplog:
     assert "left out TORN_2020_10K.pdf with 1 questions" in caplog.text
 
 
-def test_only_the_first_filings(financebench: Path) -> None:
+def test_only_the_filings_with_the_most_questions(financebench: Path) -> None:
     assert [one.name for one in read_financebench(financebench, filings=1)] == ["financebench/HARBOUR_2018_10K"]
+
+
+@pytest.mark.parametrize("ocr", ["never", "always"])
+def test_evidence_pages_of_all_filings_are_one_benchmark(financebench: Path, ocr: Any) -> None:
+    pages = read_evidence_pages(financebench, 10, ocr=ocr)
+    assert list(pages.documents) == ["HARBOUR_2018_10K/3", "ORCHARD_2019_10K/1", "ORCHARD_2019_10K/3"]
+    assert "1,577 million" in pages.documents["HARBOUR_2018_10K/3"]
+    assert pages.relevant["ORCHARD_2019_10K-0"] == {"ORCHARD_2019_10K/1": 1.0, "ORCHARD_2019_10K/3": 1.0}
+    assert list(read_evidence_pages(financebench, 1, ocr=ocr).queries) == ["HARBOUR_2018_10K-0"]
 
 
 def test_a_folder_without_questions_or_filings_is_an_error(financebench: Path, tmp_path: Path) -> None:
@@ -68,6 +77,8 @@ def test_a_folder_without_questions_or_filings_is_an_error(financebench: Path, t
         path.unlink()
     with pytest.raises(InputError, match="no filing with questions can be read"):
         read_financebench(financebench)
+    with pytest.raises(InputError, match="no filing with questions can be read"):
+        read_evidence_pages(financebench, 10)
     questions = financebench / "data" / "financebench_open_source.jsonl"
     questions.write_text('{"question": 1}\n', encoding="utf-8")
     with pytest.raises(InputError, match="published format"):
