@@ -3,7 +3,7 @@
 Example:
     python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
         --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
-        --fetaqa FeTaQA --medquad MedQuAD
+        --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from sources.debian import read_debian
 from sources.manuals import read_manuals
-from sources.medical import read_medquad
+from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
 from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
+
+from metaembed_rag.evaluation.benchmarks import read_benchmark
 
 logger = logging.getLogger("prepare_data")
 
@@ -36,6 +38,7 @@ LICENCES = {
     "tatqa": "CC BY 4.0 (NExTplusplus/TAT-QA)",
     "fetaqa": "CC BY-SA 4.0 (Yale-LILY/FeTaQA)",
     "medquad": "CC BY 4.0 (abachaa/MedQuAD)",
+    "abstracts": "public domain (US National Library of Medicine: BioCreative V CDR and NCBI Disease corpora)",
 }
 
 
@@ -48,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad"
+            "--fetaqa, --medquad, --abstracts"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -76,6 +79,11 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["fetaqa"] = lambda: read_fetaqa(options.fetaqa, seed, without_titles=held)
     if options.medquad:
         sources["medquad"] = lambda: read_medquad(options.medquad, seed)
+    if options.abstracts:
+        if options.pubmedqa is None:
+            raise SystemExit("--abstracts needs --pubmedqa too: articles of that benchmark are left out")
+        asked = frozenset(read_benchmark("pubmedqa", options.pubmedqa).documents)
+        sources["abstracts"] = lambda: read_abstracts(options.abstracts, seed, without=asked)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.debian_lists:
@@ -114,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")
     parser.add_argument("--fetaqa", type=Path, help="clone of Yale-LILY/FeTaQA")
     parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
+    parser.add_argument("--abstracts", type=Path, nargs="+", help="clones of corpora in PubTator's format")
+    parser.add_argument("--pubmedqa", type=Path, help="clone of pubmedqa/pubmedqa, whose articles are left out")
     parser.add_argument("--pages", type=int, default=15_000, help="read manuals until this many pages")
     parser.add_argument("--processes", type=int, default=2, help="processes that read manuals")
     parser.add_argument("--seed", type=int, default=0)

@@ -167,3 +167,20 @@ def medquad(tmp_path: Path) -> Path:
         )
     (folder / "broken.xml").write_text("<Document><QAPairs>", encoding="utf-8")
     return folder.parent
+
+
+@pytest.fixture
+def abstracts(tmp_path: Path) -> Path:
+    """A corpus in PubTator's format; article 101 is one of PubMedQA's."""
+    folder = tmp_path / "abstracts"
+    (folder / "original-data").mkdir(parents=True)
+    articles = []
+    for number, drug in ((101, "tea"), (7, "lithium"), (8, "clonidine"), (9, "aspirin")):
+        text = f"Rats were given {drug} for a week, and their heart rate was read every hour of it. " * 3
+        articles.append(
+            f"{number}|t|Effects of {drug} on the heart\n"
+            f"{number}|a|{text}In the end {drug} did no harm at all.\n"
+            f"{number}\t0\t4\t{drug}\tChemical\tD1\n"
+        )
+    (folder / "original-data" / "all.txt").write_text("\n".join(articles), encoding="utf-8")
+    return folder

@@ -63,7 +63,14 @@ def _pairs(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_source_gives_pairs_and_a_manifest(
-    tmp_path: Path, wikitq: Path, tabfact: Path, tatqa: Path, fetaqa: Path, medquad: Path
+    tmp_path: Path,
+    wikitq: Path,
+    tabfact: Path,
+    tatqa: Path,
+    fetaqa: Path,
+    medquad: Path,
+    abstracts: Path,
+    pubmedqa: Path,
 ) -> None:
     (tmp_path / "manuals" / "boats").mkdir(parents=True)
     _manual(tmp_path / "manuals" / "boats" / "boat.pdf")
@@ -80,13 +87,16 @@ def test_every_source_gives_pairs_and_a_manifest(
     ]
     arguments += ["--wikitq", str(wikitq), "--tabfact", str(tabfact), "--tatqa", str(tatqa)]
     arguments += ["--fetaqa", str(fetaqa), "--medquad", str(medquad)]
+    arguments += ["--abstracts", str(abstracts), "--pubmedqa", str(pubmedqa)]
     result = _run("--out", str(tmp_path / "out"), *arguments)
     assert result.returncode == 0, result.stderr
     assert "broken.pdf left out" in result.stderr
     assert "broken.xml left out" in result.stderr
 
     manifest = json.loads((tmp_path / "out" / "MANIFEST.json").read_text())
-    assert set(manifest["sources"]) == {"debian", "manuals", "wikitq", "tabfact", "tatqa", "fetaqa", "medquad"}
+    assert set(manifest["sources"]) == {
+        "abstracts", "debian", "fetaqa", "manuals", "medquad", "tabfact", "tatqa", "wikitq",
+    }  # fmt: skip
     for name, entry in manifest["sources"].items():
         data = (tmp_path / "out" / f"{name}.jsonl").read_bytes()
         assert entry["sha256"] == hashlib.sha256(data).hexdigest()
@@ -111,6 +121,14 @@ def test_every_source_gives_pairs_and_a_manifest(
     assert {pair["query"] for pair in _pairs(tmp_path / "out" / "medquad.jsonl")} == {
         f"What are the treatments for {name}?" for name in ("fever", "cough", "rash")
     }
+    # An article that PubMedQA asks about is left out; a conclusion is asked for the rest.
+    articles = _pairs(tmp_path / "out" / "abstracts.jsonl")
+    assert {pair["query"] for pair in articles} == {
+        query.format(name)
+        for name in ("lithium", "clonidine", "aspirin")
+        for query in ("Effects of {} on the heart", "In the end {} did no harm at all.")
+    }
+    assert not any(pair["query"] in pair["positive"] for pair in articles)
     # One program and its documentation package are one description, and short ones are left out.
     assert {pair["query"] for pair in _pairs(tmp_path / "out" / "debian.jsonl")} == {
         "tool for gardening", "tool for sailing", "tool for baking",
@@ -135,3 +153,4 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
     assert result.returncode != 0
     assert "apt-get update" in result.stderr
+    assert "needs --pubmedqa" in _run("--out", str(tmp_path / "out"), "--abstracts", str(tmp_path)).stderr
