@@ -22,12 +22,13 @@ def load(tmp_path):
     return load
 
 
-def test_the_packaged_recipe_is_the_one_that_trained_mini():
-    first, second = (Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini"))
+def test_the_packaged_recipes_are_those_that_trained_mini():
+    first, second, third = (Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini-ranked", "mini"))
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
+    assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
     built = MetaEmbed.from_pretrained("mini").config
-    for recipe in (first, second):
+    for recipe in (first, second, third):
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
         assert (recipe.positions, recipe.weighted_queries) == (built.positions, built.weighted_queries)
         assert (recipe.rank, recipe.alpha) == (128, 128)
