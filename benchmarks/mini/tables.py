@@ -3,8 +3,8 @@
 Example:
     python benchmarks/mini/tables.py
 
-Reads ladder.json and storage.json of ``benchmarks/results``. A block starts with ``<!-- ladder -->`` or
-``<!-- storage -->`` and ends with ``<!-- end -->``.
+Reads ladder.json, storage.json and scanned.json of ``benchmarks/results``. A block starts with ``<!-- ladder -->``,
+``<!-- storage -->`` or ``<!-- scanned -->`` and ends with ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5"}
 
 def main() -> None:
     """Rewrite the blocks in place."""
-    ladder = json.loads((RESULTS / "ladder.json").read_text(encoding="utf-8"))
-    storage = json.loads((RESULTS / "storage.json").read_text(encoding="utf-8"))
+    ladder, storage, scans = (
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("ladder", "storage", "scanned")
+    )
     _write(README, {"ladder": short(ladder)})
-    _write(CARD, {"ladder": full(ladder), "storage": bytes_a_page(storage)})
+    _write(CARD, {"ladder": full(ladder), "storage": bytes_a_page(storage), "scanned": scanned(scans)})
 
 
 def short(report: dict[str, Any]) -> str:
@@ -83,6 +84,16 @@ def bytes_a_page(report: dict[str, Any]) -> str:
             found = {row["budget"]: row for row in rows if row["format"] == kind}
             cells = [f"{found[budget]['kept']:.1%} in {found[budget]['page_bytes']:,} B" for budget in shown]
             lines.append(f"| {NAMES[name]} | {kind} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def scanned(report: dict[str, Any]) -> str:
+    """nDCG@5 of the same pages by their text layer and by OCR."""
+    ways = ("text layer", "OCR")
+    names = list(report["text layer"])
+    lines = [f"| nDCG@5 of {report['questions']} questions, {report['pages']} pages | " + " | ".join(names) + " |"]
+    lines.append("|---|" + "---|" * len(names))
+    lines += [f"| {way} | " + " | ".join(_short(report[way][name]) for name in names) + " |" for way in ways]
     return "\n".join(lines)
 
 

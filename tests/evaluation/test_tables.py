@@ -25,7 +25,7 @@ def tables():
 def reports(tables):
     return {
         name: json.loads((tables.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("ladder", "storage", "capacity")
+        for name in ("ladder", "storage", "capacity", "scanned")
     }
 
 
@@ -39,6 +39,7 @@ def test_readme_and_card_show_what_was_measured(tables, reports):
     card = tables.CARD.read_text(encoding="utf-8")
     assert tables.full(reports["ladder"]) in card
     assert tables.bytes_a_page(reports["storage"]) in card
+    assert tables.scanned(reports["scanned"]) in card
 
 
 def test_a_block_is_rewritten_and_a_missing_one_is_told(tables, tmp_path):
