@@ -98,7 +98,7 @@ def test_evidence_is_html_with_its_picture_and_lines(evidence):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_shows_evidence_in_plain_text(index, method):
     (hit,) = index.get(["note"])
-    evidence = index.explain_match("when does the boat leave?", hit, method=method, budget=4)
+    evidence = index.explain_match("when does the boat leave?", hit, method=method, budget="full")
     assert evidence.image() is None
     assert len(evidence.lines) == 3
     assert "ferry" in evidence.top_lines(1)[0].text
