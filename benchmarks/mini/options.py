@@ -8,11 +8,17 @@ from pathlib import Path
 from metaembed_rag.evaluation.benchmarks import READERS
 
 
-def make_parser(description: str | None, out: str) -> argparse.ArgumentParser:
-    """``--model``, ``--out`` (whose help is ``out``) and a folder for each benchmark."""
+def model_parser(description: str | None, out: str) -> argparse.ArgumentParser:
+    """``--model`` and ``--out``, whose help is ``out``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
     parser.add_argument("--out", type=Path, required=True, help=out)
+    return parser
+
+
+def make_parser(description: str | None, out: str) -> argparse.ArgumentParser:
+    """``model_parser``'s, and a folder for each benchmark."""
+    parser = model_parser(description, out)
     for name in READERS:
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
     return parser

@@ -9,12 +9,13 @@ page. The terms of FinanceBench are unclear: read a local copy, never redistribu
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from options import model_parser
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.budget import LADDER
@@ -28,9 +29,7 @@ logger = logging.getLogger("scanned")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the pages both ways, rank them, write both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini", help="packaged model, model folder or hub id")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scanned.json and scanned.md")
+    parser = model_parser(__doc__, "folder for scanned.json and scanned.md")
     parser.add_argument("--financebench", type=Path, required=True, help="local clone that holds financebench")
     parser.add_argument("--questions", type=int, default=80, help="about so many questions")
     options = parser.parse_args(arguments)

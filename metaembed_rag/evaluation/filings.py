@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from metaembed_rag.errors import DocumentError, InputError
 from metaembed_rag.evaluation.benchmarks import Benchmark
-from metaembed_rag.pages import read_document, read_page
+from metaembed_rag.pages import Page, read_document, read_page
 from metaembed_rag.pages.documents import OcrMode
 
 logger = logging.getLogger(__name__)
@@ -46,20 +47,11 @@ def read_financebench(folder: Path, filings: int | None = None) -> list[Benchmar
     Raises:
         InputError: the questions are missing or malformed, or no filing can be read.
     """
-    benchmarks: list[Benchmark] = []
-    for path, questions in _asked(folder):
-        if filings is not None and len(benchmarks) >= filings:
-            break
-        try:
-            pages = {page.number: page.text for page in read_document(path, ocr="never") if page.text.strip()}
-        except DocumentError as error:
-            logger.warning("left out %s with %d questions: %s", path.name, len(questions), error)
-            continue
-        benchmark = _benchmark(path.stem, questions, pages)
-        if benchmark is not None:
-            benchmarks.append(benchmark)
+    most = None if filings is None else max(filings, 0)
+    parts = _filings(folder, lambda path, _: read_document(path, ocr="never"))
+    benchmarks = [benchmark for _, benchmark in islice(parts, most)]
     if not benchmarks:
-        raise InputError(f"{folder}: no filing with questions can be read; is the clone complete?")
+        raise _nothing_in(folder)
     return benchmarks
 
 
@@ -77,29 +69,42 @@ def read_evidence_pages(folder: Path, questions: int, *, ocr: OcrMode = "never")
         InputError: as ``read_financebench``.
         MissingDependencyError: a page needs recognition and rapidocr is not installed.
     """
+
+    def evidence(path: Path, asked: list[Question]) -> Iterator[Page]:
+        return (read_page(path, number, ocr=ocr) for number in sorted({n for one in asked for n in one.pages}))
+
     queries: dict[str, str] = {}
     documents: dict[str, str] = {}
     relevant: dict[str, dict[str, float]] = {}
-    for path, asked in _asked(folder):
-        if len(queries) >= questions:
-            break
-        try:
-            read = (read_page(path, number, ocr=ocr) for number in sorted({n for one in asked for n in one.pages}))
-            pages = {page.number: page.text for page in read if page.text.strip()}
-        except DocumentError as error:
-            logger.warning("left out %s with %d questions: %s", path.name, len(asked), error)
-            continue
-        part = _benchmark(path.stem, asked, pages)
-        if part is not None:
-            queries |= part.queries
-            documents |= {f"{path.stem}/{page}": text for page, text in part.documents.items()}
-            relevant |= {
-                query: {f"{path.stem}/{page}": grade for page, grade in grades.items()}
-                for query, grades in part.relevant.items()
-            }
+    parts = _filings(folder, evidence)
+    while len(queries) < questions and (part := next(parts, None)) is not None:
+        filing, benchmark = part
+        queries |= benchmark.queries
+        documents |= {f"{filing}/{page}": text for page, text in benchmark.documents.items()}
+        relevant |= {
+            query: {f"{filing}/{page}": grade for page, grade in grades.items()}
+            for query, grades in benchmark.relevant.items()
+        }
     if not queries:
-        raise InputError(f"{folder}: no filing with questions can be read; is the clone complete?")
+        raise _nothing_in(folder)
     return Benchmark("financebench/evidence", queries, documents, relevant)
+
+
+def _filings(folder: Path, read: Callable[[Path, list[Question]], Iterable[Page]]) -> Iterator[tuple[str, Benchmark]]:
+    """Name and benchmark of each filing, of the pages that ``read`` gives for its path and questions."""
+    for path, questions in _asked(folder):
+        try:
+            pages = {page.number: page.text for page in read(path, questions) if page.text.strip()}
+        except DocumentError as error:
+            logger.warning("left out %s with %d questions: %s", path.name, len(questions), error)
+            continue
+        benchmark = _benchmark(path.stem, questions, pages)
+        if benchmark is not None:
+            yield path.stem, benchmark
+
+
+def _nothing_in(folder: Path) -> InputError:
+    return InputError(f"{folder}: no filing with questions can be read; is the clone complete?")
 
 
 def _asked(folder: Path) -> Iterator[tuple[Path, list[Question]]]:

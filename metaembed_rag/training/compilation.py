@@ -11,6 +11,12 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 
+def find_compiler() -> str | None:
+    """The C++ compiler that torch would take, if there is one."""
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
 def compile_layers(model: nn.Module) -> int:
     """Compile every layer of a model's stacks in place, for batches of any size and length.
 
@@ -19,7 +25,7 @@ def compile_layers(model: nn.Module) -> int:
     Returns:
         how many layers; 0, with a warning, on a machine without a C++ compiler.
     """
-    if not any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name):
+    if find_compiler() is None:
         logger.warning("no C++ compiler (CXX, g++, clang++) was found: training without compiled layers")
         return 0
     layers = [

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
 
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from metaembed_rag.training.compilation import compile_layers
+from metaembed_rag.training.compilation import compile_layers, find_compiler
 
-needs_compiler = pytest.mark.skipif(
-    not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler: apt install g++"
-)
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler: apt install g++")
 
 
 @pytest.fixture

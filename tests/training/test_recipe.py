@@ -63,6 +63,7 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "weights: [1, 1]\n", "weights must be 5 numbers"),
         (MINIMAL + "weights: [0, 0, 0, 0, 0]\n", "one of the weights"),
         (MINIMAL + "bf16: maybe\n", "bf16 must be true or false"),
+        (MINIMAL + "compile: 1\n", "compile must be true or false"),
         (MINIMAL + "backbone: 7\n", "backbone must be a text"),
         (MINIMAL + "dtype: int8\n", "dtype must be"),
         (MINIMAL + "trainer: {max_steps: 3}\n", r"trainer does not hand on \['max_steps'\]"),
@@ -87,7 +88,7 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
         Recipe.load(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("name", ["mini-aligned", "mini", "paper-7b", "qwen-3b"])
+@pytest.mark.parametrize("name", ["mini-aligned", "mini-ranked", "mini", "paper-7b", "qwen-3b"])
 def test_packaged_recipes_are_read_and_say_what_they_claim(name):
     recipe = Recipe.load(find_recipe(name))
     assert recipe.name == name

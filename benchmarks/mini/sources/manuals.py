@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from sources.pair import Pair, clip, jaccard, squeeze, unique, words
+from sources.pair import SENTENCE_END, Pair, clip, jaccard, squeeze, unique, words
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ _NUMBERED = re.compile(
 _CAPTION = re.compile(r"^(?:Figure|Fig\.|Table|Listing|Example)\s+[\dA-Z]+(?:[.\-]\d+)*\s*[.:]\s*(.{12,200})$")
 _LEADER = re.compile(r"(\.\s?){3,}|\s\d{1,4}$|\.{2,}")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*%?")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 #: Headings of these words alone say nothing about their page.
 _GENERIC = frozenset(
     {"introduction", "overview", "contents", "index", "references", "bibliography", "usage", "examples"}
@@ -259,7 +258,7 @@ def _sentences(lines: list[str]) -> Iterator[tuple[str, int]]:
         before = lines[line - 1] if line else "."
         if not text[0].isupper() or not before.endswith((".", "!", "?", ":")) or (line and len(before) > margin):
             continue
-        first = _SENTENCE_END.split(_joined(lines[line : line + 6]))[0]
+        first = SENTENCE_END.split(_joined(lines[line : line + 6]))[0]
         tokens = first.split()
         letters = sum(character.isalpha() or character.isspace() for character in first)
         if 6 <= len(tokens) <= 40 and first.endswith((".", "!", "?")) and letters >= 0.85 * len(first):

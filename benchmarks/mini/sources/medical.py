@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sources.pair import Pair, clip, similar, squeeze, unique
+from sources.pair import SENTENCE_END, Pair, clip, similar, squeeze, unique
 
 logger = logging.getLogger(__name__)
 SHORTEST = 200
@@ -17,7 +17,6 @@ LONGEST = 2500
 #: Share of titles whose positive lacks its last sentence, which often says the title again.
 DROP_CONCLUSION = 0.5
 _TITLE_OR_ABSTRACT = re.compile(r"^(\d+)\|([ta])\|(.*)$", re.MULTILINE)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 
 
 def read_medquad(clone: Path, seed: int) -> list[Pair]:
@@ -58,16 +57,16 @@ def read_abstracts(clones: Sequence[Path], seed: int, *, without: frozenset[str]
     numbers = [number for number in titles if len(abstracts.get(number, "")) >= SHORTEST]
     rng = random.Random(seed)
     whole = [clip(abstracts[number], LONGEST) for number in numbers]
-    halves = [(" ".join(sentences[:-1]), sentences[-1]) for sentences in map(_SENTENCE_END.split, whole)]
+    halves = [(" ".join(sentences[:-1]), sentences[-1]) for sentences in map(SENTENCE_END.split, whole)]
     profiles = [f"{titles[number]} {text}" for number, text in zip(numbers, whole, strict=True)]
     negatives = similar(profiles, whole, rng, text_cap=0.5)
     pairs = []
     for number, text, (rest, conclusion), other in zip(numbers, whole, halves, negatives, strict=True):
-        short = len(rest) >= SHORTEST
+        parted = len(rest) >= SHORTEST
         negative = None if other is None else whole[other]
-        positive = rest if short and rng.random() < DROP_CONCLUSION else text
+        positive = rest if parted and rng.random() < DROP_CONCLUSION else text
         pairs.append(Pair(titles[number], positive, negative, "abstracts/title"))
-        if short:
+        if parted:
             pairs.append(Pair(conclusion, rest, negative, "abstracts/conclusion"))
     return unique(pairs, shortest_query=3)
 

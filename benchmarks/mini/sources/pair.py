@@ -10,6 +10,8 @@ from typing import Any
 
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"\w+")
+#: Between two sentences.
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 
 
 @dataclass(frozen=True, slots=True)
