@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -13,7 +13,7 @@ from sentence_transformers.base.sampler import SetEpochMixin
 from torch.utils.data import BatchSampler
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.training.data import Triplet, identity
+from metaembed_rag.training.data import Triplet, identity, samples
 
 
 class SourceBatchSampler(SetEpochMixin, BatchSampler):
@@ -34,9 +34,11 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         batches: how many each of them needs: steps times accumulation.
         sub_batch: pairs from one source in a row; None is a whole step.
         seed: of everything drawn.
+        per_document: by source, see ``Source.per_document``.
 
     Raises:
-        InputError: ``sub_batch`` does not divide a step, or a source has too few distinct pairs for one.
+        InputError: ``sub_batch`` does not divide a step, a source has too few distinct pairs for one, or
+            ``per_document`` is asked of a source without documents.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         batches: int,
         sub_batch: int | None,
         seed: int,
+        per_document: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(range(0), batch_size=batch_size, drop_last=False)
         step = batch_size * processes
@@ -56,6 +59,16 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
             raise InputError(f"sub_batch {sub_batch} must divide batch_size x processes = {step}")
         self.names = list(sources)
         self.keys = [[_keys(row) for row in rows] for rows in sources.values()]
+        self.runs = [
+            _runs(rows, keys, (per_document or {}).get(name, 1))
+            for (name, rows), keys in zip(sources.items(), self.keys, strict=True)
+        ]
+        for name in per_document or {}:
+            if not any("document" in row for row in sources[name]):
+                raise InputError(
+                    f"source {name!r} has per_document, and no pair says which document it is of: "
+                    'add "document" and "pages" to its lines, or leave per_document out'
+                )
         self.starts = [0, *accumulate(len(rows) for rows in self.keys)]
         shares = np.asarray([weights[name] for name in self.names], dtype=np.float64)
         self.shares = shares / shares.sum()
@@ -65,7 +78,7 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         self.seed = seed
         # A source too small for a step is told now, not after the backbone was loaded.
         for number, name in enumerate(self.names):
-            _Cursor(name, self.keys[number], [seed]).draw(min(self.sub_batch, step), set())
+            _Cursor(name, self.keys[number], self.runs[number], [seed]).draw(min(self.sub_batch, step), set())
 
     def __len__(self) -> int:
         return self.batches * self.processes
@@ -73,8 +86,8 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
     def __iter__(self) -> Iterator[list[int]]:
         draw = np.random.default_rng([self.seed, self.epoch])
         cursors = [
-            _Cursor(name, keys, [self.seed, self.epoch, number])
-            for number, (name, keys) in enumerate(zip(self.names, self.keys, strict=True))
+            _Cursor(name, keys, runs, [self.seed, self.epoch, number])
+            for number, (name, keys, runs) in enumerate(zip(self.names, self.keys, self.runs, strict=True))
         ]
         size = self.batch_size * self.processes
         for _ in range(self.batches):
@@ -88,11 +101,19 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
 
 
 class _Cursor:
-    """One source's endless shuffled order; pairs that clash with a step wait for the next one."""
+    """One source's endless shuffled order; pairs that clash with a step wait for the next one.
 
-    def __init__(self, name: str, keys: Sequence[frozenset[int]], seed: list[int]) -> None:
+    Args:
+        name: for error messages.
+        keys: what each pair may not share with another of its step.
+        runs: pairs that stay together when shuffled.
+        seed: of the order.
+    """
+
+    def __init__(self, name: str, keys: Sequence[frozenset[int]], runs: Sequence[list[int]], seed: list[int]) -> None:
         self.name = name
         self.keys = keys
+        self.runs = runs
         self.random = np.random.default_rng(seed)
         self.queue: deque[int] = deque()
 
@@ -119,11 +140,29 @@ class _Cursor:
         return batch
 
     def _shuffled(self) -> list[int]:
-        order: npt.NDArray[np.int64] = self.random.permutation(len(self.keys))
-        return [int(index) for index in order]
+        order: npt.NDArray[np.int64] = self.random.permutation(len(self.runs))
+        return [index for place in order for index in self.runs[int(place)]]
+
+
+def _runs(rows: Sequence[Triplet], keys: Sequence[frozenset[int]], size: int) -> list[list[int]]:
+    """Every row once, in runs of up to ``size`` of one document whose keys differ; 1 leaves each by itself."""
+    runs: list[list[int]] = []
+    unfilled: defaultdict[str, list[list[int]]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        own = unfilled[row["document"]] if "document" in row else []
+        run = next((run for run in own if all(keys[index].isdisjoint(keys[other]) for other in run)), None)
+        if run is None:
+            run = []
+            runs.append(run)
+            own.append(run)
+        run.append(index)
+        if len(run) >= size:
+            own.remove(run)
+    return runs
 
 
 def _keys(row: Triplet) -> frozenset[int]:
-    """What a row's samples are told apart by."""
-    texts = ("\0".join(identity(sample)).encode() for sample in row.values() if sample)
+    """What a row's samples are told apart by: what they show, and the pages they stand on."""
+    texts = ["\0".join(identity(sample)).encode() for sample in samples(row) if sample]
+    texts += [f"{row['document']}\0{page}\0page".encode() for page in row.get("pages", ())]
     return frozenset(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts)

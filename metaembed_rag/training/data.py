@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from metaembed_rag.errors import InputError
 from metaembed_rag.training.samples import check_image
@@ -17,12 +17,28 @@ logger = logging.getLogger(__name__)
 
 #: A text, or ``{"text": str | None, "image": path | None}``.
 Sample: TypeAlias = "str | dict[str, str | None]"
-Triplet: TypeAlias = "dict[str, Sample]"
 MissingNegative = Literal["drop", "random"]
 
-COLUMNS = ("query", "positive", "negative")
 #: Key of the first line of a mined file, which says how it was made.
 HEADER = "metaembed_mined"
+
+
+class Triplet(TypedDict):
+    """One line of a source.
+
+    Attributes:
+        query: what is asked.
+        positive: what answers it.
+        negative: what looks like it and does not; "" until one is found.
+        document: what the positive is a page of, see ``Source.per_document``.
+        pages: of it, on which the positive and, where it is of the same document, the negative stand.
+    """
+
+    query: Sample
+    positive: Sample
+    negative: Sample
+    document: NotRequired[str]
+    pages: NotRequired[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +50,14 @@ class Source:
         weight: how often a batch comes from this source, relative to the others; None is the number of pairs,
             so that every pair is seen equally often.
         file: the JSONL file, relative to the data folder; None is ``<name>.jsonl``.
+        per_document: pairs in a row whose positives are different pages of one document, so that a page is told from
+            its neighbours; None draws without regard to documents.
     """
 
     cap: int
     weight: float | None = None
     file: str | None = None
+    per_document: int | None = None
 
     @classmethod
     def parse(cls, name: str, value: Any) -> Source:
@@ -47,18 +66,23 @@ class Source:
         Raises:
             InputError: neither, or a value out of range.
         """
-        advice = f"source {name!r}: give a number of pairs, or a mapping with cap and optionally weight and file"
+        advice = (
+            f"source {name!r}: give a number of pairs, or a mapping with cap and optionally weight, file, per_document"
+        )
         if isinstance(value, Source):
             return value
         if isinstance(value, Mapping):
-            unknown = sorted(set(value) - {"cap", "weight", "file"}, key=str)
+            unknown = sorted(set(value) - {"cap", "weight", "file", "per_document"}, key=str)
             if unknown or "cap" not in value:
                 raise InputError(f"{advice}; {f'unknown: {unknown}' if unknown else 'cap is missing'}")
             source = cls(**value)
         else:
             source = cls(value)
-        if isinstance(source.cap, bool) or not isinstance(source.cap, int) or source.cap < 1:
-            raise InputError(f"{advice}; cap must be a whole number of at least 1, not {source.cap!r}")
+        for key, count in (("cap", source.cap), ("per_document", source.per_document)):
+            if count is None and key == "per_document":
+                continue
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise InputError(f"{advice}; {key} must be a whole number of at least 1, not {count!r}")
         number = isinstance(source.weight, (int, float)) and not isinstance(source.weight, bool)
         if source.weight is not None and not (number and source.weight > 0):
             raise InputError(f"{advice}; weight must be a number above 0, not {source.weight!r}")
@@ -73,7 +97,8 @@ def read_triplets(path: Path, *, cap: int, seed: int, missing_negative: MissingN
     Args:
         path: JSONL; each line has "query", "positive" and optionally "negative", each a text or
             ``{"text": ..., "image": ...}`` with at least one of the two. Image paths are relative to the file's
-            folder and may not leave it. The first line may be the header of ``metaembed mine``.
+            folder and may not leave it. "document" and "pages" may say where positive and negative stand. The first
+            line may be the header of ``metaembed mine``.
         cap: at most this many, drawn at random.
         seed: of the draw and of random negatives.
         missing_negative: what happens to a pair without one; both are logged, none is silent. A negative that
@@ -87,7 +112,7 @@ def read_triplets(path: Path, *, cap: int, seed: int, missing_negative: MissingN
     generator.shuffle(rows)
     rows = rows[:cap]
     for row in rows:
-        for sample in row.values():
+        for sample in samples(row):
             if isinstance(sample, dict) and sample["image"]:
                 check_image(Path(sample["image"]))
     without = [row for row in rows if not row["negative"] or identity(row["negative"]) == identity(row["positive"])]
@@ -149,15 +174,31 @@ def identity(sample: Sample) -> tuple[str, str]:
     return " ".join((text or "").split()).casefold(), image or ""
 
 
+def samples(row: Triplet) -> tuple[Sample, Sample, Sample]:
+    """Query, positive and negative."""
+    return row["query"], row["positive"], row["negative"]
+
+
 def has_images(rows: Sequence[Triplet]) -> bool:
     """Whether any sample of a source has an image."""
-    return any(isinstance(sample, dict) and sample["image"] for row in rows for sample in row.values())
+    return any(isinstance(sample, dict) and sample["image"] for row in rows for sample in samples(row))
 
 
 def _triplet(row: Any, folder: Path) -> Triplet:
     query, positive = _sample(row["query"], folder, "query"), _sample(row["positive"], folder, "positive")
     negative = row.get("negative") or ""
-    return {"query": query, "positive": positive, "negative": negative and _sample(negative, folder, "negative")}
+    triplet = Triplet(query=query, positive=positive, negative=negative and _sample(negative, folder, "negative"))
+    if "document" in row:
+        triplet["document"], triplet["pages"] = _place(row["document"], row.get("pages"))
+    return triplet
+
+
+def _place(document: Any, pages: Any) -> tuple[str, list[int]]:
+    if not isinstance(document, str) or not document:
+        raise ValueError(f"document must be a name, not {document!r}")
+    if not isinstance(pages, list) or not pages or not all(type(page) is int for page in pages):
+        raise ValueError(f"pages must be the numbers of the pages of {document!r} that are shown, not {pages!r}")
+    return document, pages
 
 
 def _sample(value: Any, folder: Path, column: str) -> Sample:

@@ -235,13 +235,14 @@ def gradient_norms(
     transformer, _ = parts(model.encoder)
     reader = SampleReader(model.encoder.preprocess)
     columns = []
-    names = ["query", "positive", *(["negative"] if all(row["negative"] for row in pairs) else [])]
-    for name in names:
-        samples: list[Sample] = [row[name] for row in pairs]
-        features = reader(samples, task="query" if name == "query" else "document", prompt=None)
+    texts: list[list[Sample]] = [[row["query"] for row in pairs], [row["positive"] for row in pairs]]
+    if all(row["negative"] for row in pairs):
+        texts.append([row["negative"] for row in pairs])
+    for number, samples in enumerate(texts):
+        task = "document" if number else "query"
+        features = reader(samples, task=task, prompt=None)
         columns.append(
-            {k: v.to(model.encoder.device) if hasattr(v, "to") else v for k, v in features.items()}
-            | {"task": "query" if name == "query" else "document"}
+            {k: v.to(model.encoder.device) if hasattr(v, "to") else v for k, v in features.items()} | {"task": task}
         )
     weight = transformer.model.get_input_embeddings().weight
     needed = {parameter: parameter.requires_grad for parameter in model.encoder.parameters()}

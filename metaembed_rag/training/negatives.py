@@ -266,6 +266,8 @@ def mine(
         else:
             report.random += 1
         pair: Triplet = {**row, "negative": corpus[names[place]]}
+        if "pages" in pair:
+            pair["pages"] = pair["pages"][:1]  # the positive's; where the negative stands is not known
         rank = int((scores > scores[place]).sum()) + 1
         found.append(Mined(pair, how, rank, float(scores[place]), float(scores[positive])))
     if report.dropped or report.random:
@@ -286,7 +288,8 @@ def write_mined(path: Path, mined: Sequence[Mined], report: Report) -> None:
     header = {**asdict(report), "dropped": len(report.dropped), "dropped_places": report.dropped}
     lines = [json.dumps({HEADER: header}, ensure_ascii=False)]
     for one in mined:
-        row = {name: _portable(sample, path.parent) for name, sample in one.pair.items()}
+        row: dict[str, Any] = dict(one.pair)
+        row |= {name: _portable(row[name], path.parent) for name in ("query", "positive", "negative")}
         about = {"how": one.how, "rank": one.rank, "score": one.score, "positive_score": one.positive_score}
         lines.append(json.dumps({**row, **about}, ensure_ascii=False))
     path.parent.mkdir(parents=True, exist_ok=True)

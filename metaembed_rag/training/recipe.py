@@ -52,7 +52,8 @@ class Recipe:
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
-        sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file).
+        sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file,
+            per_document).
         rank, alpha, lora_dropout: of the LoRA adapter; one that ``start`` brings keeps its own dropout.
         backbone_dropout: of the backbone itself while training.
         steps: optimizer steps.

@@ -38,7 +38,7 @@ from metaembed_rag.errors import InputError, MissingDependencyError, TrainingErr
 from metaembed_rag.training.alignment import principal_directions
 from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.compilation import compile_layers
-from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources
+from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources, samples
 from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies
 from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
@@ -52,6 +52,8 @@ __all__ = ["CHECKPOINT_FILE", "LOG_FILE", "train"]
 
 logger = logging.getLogger(__name__)
 
+#: Of the data set that the trainer reads; the loss takes the first for queries and the others for documents.
+COLUMNS = ("query", "positive", "negative")
 #: What a run was started with, beside its checkpoints.
 RUN_FILE = "run.json"
 #: Entries of a recipe that do not change what is learned, so a run may resume with others.
@@ -268,6 +270,7 @@ def _sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int)
     return SourceBatchSampler(
         triplets,
         {name: source.weight or float(len(triplets[name])) for name, source in sources.items()},
+        per_document={name: source.per_document for name, source in sources.items() if source.per_document},
         batch_size=recipe.batch_size,
         processes=processes,
         batches=recipe.steps * recipe.accumulation,
@@ -314,9 +317,12 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
 def _uniform(rows: list[Triplet]) -> list[dict[str, Any]]:
     """Arrow columns have one type: texts where a source has no image, else text and image of every sample."""
     if not has_images(rows):
-        return [dict(row) for row in rows]
+        return [dict(zip(COLUMNS, samples(row), strict=True)) for row in rows]
     return [
-        {name: {"text": sample, "image": None} if isinstance(sample, str) else sample for name, sample in row.items()}
+        {
+            name: {"text": sample, "image": None} if isinstance(sample, str) else sample
+            for name, sample in zip(COLUMNS, samples(row), strict=True)
+        }
         for row in rows
     ]
 
@@ -325,7 +331,7 @@ def _run(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> 
     """What a checkpoint depends on."""
     digest = hashlib.sha256()
     for name, rows in triplets.items():
-        digest.update(json.dumps([name, [[identity(sample)[0] for sample in row.values()] for row in rows]]).encode())
+        digest.update(json.dumps([name, [[identity(sample)[0] for sample in samples(row)] for row in rows]]).encode())
     content = {key: value for key, value in asdict(recipe).items() if key not in FREE}
     found: dict[str, Any] = json.loads(
         json.dumps({"recipe": content, "data": digest.hexdigest(), "processes": processes}, default=str)

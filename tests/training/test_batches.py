@@ -86,8 +86,39 @@ def test_pairs_that_share_a_text_never_meet_and_none_is_lost():
     assert {index for batch in found for index in batch} == set(range(24))
 
 
+def book(name, pages, *, per_page):
+    """Pairs of a document: each page's negative is the page after next."""
+    return [
+        {**row, "document": name, "pages": [number % pages, (number + 2) % pages]}
+        for number, row in enumerate(source(name, pages * per_page))
+    ]
+
+
+def test_pages_of_one_document_meet_and_the_same_page_never_does():
+    rows = [*book("thick", 40, per_page=3), *book("thin", 4, per_page=2), *source("loose", 32)]
+    of = {"sources": {"a": rows}, "weights": {"a": 1.0}}
+    found = list(sampler(batch_size=8, batches=40, **of, per_document={"a": 4}))
+    assert {index for batch in found[:20] for index in batch} == set(range(160))
+    for batch in found:
+        pages = [(rows[n]["document"], page) for n in batch if "document" in rows[n] for page in rows[n]["pages"]]
+        assert len(pages) == len(set(pages))
+
+
+def test_a_batch_is_of_one_document_where_that_is_asked_for():
+    rows = [row for name in "abcd" for row in book(name, 8, per_page=1)]
+
+    def documents(**options):
+        found = sampler(batch_size=4, batches=8, sources={"a": rows}, weights={"a": 1.0}, **options)
+        return [len({rows[index]["document"] for index in batch}) for batch in found]
+
+    assert documents(per_document={"a": 4}) == [1] * 8
+    assert sum(documents()) > 16
+
+
 def test_what_cannot_be_batched_is_told_at_once():
     with pytest.raises(InputError, match="'c' has too few distinct pairs"):
         sampler(batch_size=13)
     with pytest.raises(InputError, match="must divide"):
         sampler(sub_batch=3)
+    with pytest.raises(InputError, match="'a' has per_document, and no pair"):
+        sampler(per_document={"a": 4})

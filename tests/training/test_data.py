@@ -50,7 +50,17 @@ def test_a_missing_negative_is_replaced_or_dropped_and_told(write, caplog, negat
 
 
 @pytest.mark.parametrize(
-    "line", ["{", '["a"]', '{"query": "x"}', '{"query": null, "positive": "x"}', '{"query": " ", "positive": "x"}']
+    "line",
+    [
+        "{",
+        '["a"]',
+        '{"query": "x"}',
+        '{"query": null, "positive": "x"}',
+        '{"query": " ", "positive": "x"}',
+        '{"query": "x", "positive": "y", "document": 3, "pages": [1]}',
+        '{"query": "x", "positive": "y", "document": "d"}',
+        '{"query": "x", "positive": "y", "document": "d", "pages": [true]}',
+    ],
 )
 def test_a_malformed_line_is_named(write, line):
     with pytest.raises(InputError, match="line 2"):
@@ -133,6 +143,8 @@ def test_a_decompression_bomb_is_refused(monkeypatch, tmp_path):
         ({"cap": 3, "wait": 1}, "unknown"),
         ({"cap": 3, "weight": 0}, "weight must be"),
         ({"cap": 3, "file": 4}, "file must be"),
+        ({"cap": 3, "per_document": 0}, "per_document must be"),
+        ({"cap": 3, "per_document": 2.0}, "per_document must be"),
     ],
 )
 def test_a_malformed_source_is_named(value, told):

@@ -125,6 +125,10 @@ def test_the_file_says_how_it_was_made_and_reads_back(tmp_path):
     header = read_header(path)
     assert (header["retriever"], header["mined"], header["options"]["threshold"]) == ("table", 1, 0.95)
     assert read_triplets(path, cap=9, seed=0, missing_negative="drop") == [{**PAIRS[0], "negative": "hard"}]
+    placed = [{**pair, "document": "book", "pages": [3, 4]} for pair in PAIRS]
+    write_mined(path, *mine(placed, Table(SCORES), documents=["hard", "soft"]))
+    (read,) = read_triplets(path, cap=9, seed=0, missing_negative="drop")
+    assert (read["document"], read["pages"], read["negative"]) == ("book", [3], "hard")
     line = json.loads(path.read_text().splitlines()[1])
     assert (line["how"], line["rank"], line["score"], line["positive_score"]) == ("mined", 2, 9.0, 10.0)
     assert HEADER in path.read_text().splitlines()[0]

@@ -101,7 +101,7 @@ def read_manuals(root: Path, seed: int, *, pages: int = 15_000, processes: int =
                     if digest not in seen:
                         seen.add(digest)
                         fresh.append(page)
-                pairs += _document_pairs(fresh, random.Random(f"{seed}:{path.name}"))
+                pairs += _document_pairs(fresh, random.Random(f"{seed}:{path.name}"), str(path.relative_to(root)))
                 used += len(fresh)
                 documents += bool(fresh)
             if used >= pages:
@@ -183,7 +183,7 @@ def _is_english(lines: list[str]) -> bool:
     return sum(bool(_LEADER.search(line)) for line in lines) < 0.4 * len(lines)
 
 
-def _document_pairs(pages: list[ManualPage], rng: random.Random) -> Iterator[Pair]:
+def _document_pairs(pages: list[ManualPage], rng: random.Random, document: str) -> Iterator[Pair]:
     bags = [frozenset(words(" ".join(page.lines))) for page in pages]
     for place, page in enumerate(pages):
         for kind, query, line, hidden in _evidence(page, rng):
@@ -192,7 +192,8 @@ def _document_pairs(pages: list[ManualPage], rng: random.Random) -> Iterator[Pai
                 continue
             other = _other_page(place, pages, bags, query, rng)
             negative = None if other is None else _window(pages[other].lines, 0, "", rng)
-            yield Pair(query, positive, negative, f"manuals/{kind}")
+            shown = [page.number] if other is None else [page.number, pages[other].number]
+            yield Pair(query, positive, negative, f"manuals/{kind}", document, tuple(shown))
 
 
 def _evidence(page: ManualPage, rng: random.Random) -> Iterator[tuple[str, str, int, str]]:

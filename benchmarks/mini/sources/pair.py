@@ -23,15 +23,19 @@ class Pair:
         positive: the text that answers it.
         negative: a similar text that does not; None where the source has none.
         source: where it comes from, as ``source/kind``.
+        document: what both texts are pages of; "" where they are of no common one.
+        pages: of it, on which the two texts stand.
     """
 
     query: str
     positive: str
     negative: str | None
     source: str
+    document: str = ""
+    pages: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name not in ("document", "pages") or value}
 
 
 def squeeze(text: str) -> str:
