@@ -19,7 +19,7 @@ from typing import Any
 from options import folders_of, make_parser, no_benchmark
 
 from metaembed_rag import MetaEmbed
-from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector
+from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector, trained_tokens
 from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
 from metaembed_rag.evaluation.filings import read_financebench
 from metaembed_rag.evaluation.ladder import Row, evaluate, monotone
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not tasks:
         no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
-    rivals = _rivals(model) if options.rivals else {}
+    rivals = _rivals(model, options.token_level) if options.rivals else {}
     report: dict[str, Any] = {
         "model": model.config.name,
         "fingerprint": model.fingerprint,
@@ -68,17 +68,21 @@ def _read(name: str, folder: Path) -> list[Benchmark]:
     return [read_benchmark(name, folder)]
 
 
-def _rivals(model: MetaEmbed) -> dict[str, Callable[[Benchmark], Measured]]:
-    from sentence_transformers import SentenceTransformer
+def _rivals(model: MetaEmbed, token_level: Path | None) -> dict[str, Callable[[Benchmark], Measured]]:
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
 
     minilm = SentenceTransformer(resolve_backbone(MINILM))
-    return {
+    rivals: dict[str, Callable[[Benchmark], Measured]] = {
         "BM25": bm25,
         "MiniLM, one vector": lambda benchmark: single_vector(benchmark, minilm, model.windows),
         "MiniLM, all tokens": lambda benchmark: all_tokens(benchmark, minilm, model.windows),
     }
+    if token_level is not None:
+        trained = MultiVectorEncoder(str(token_level), local_files_only=True)
+        rivals["MiniLM, all tokens, trained"] = lambda benchmark: trained_tokens(benchmark, trained, model.windows)
+    return rivals
 
 
 def _measure(
@@ -150,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
     parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")
+    parser.add_argument("--token-level", type=Path, help="encoder of token_level.py, one more rival")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a model is compared with on the same benchmarks: BM25, and MiniLM with one vector a text or one a token."""
+"""What a model is compared with on the same benchmarks: BM25, MiniLM with one vector a text, and a vector a token."""
 
 from __future__ import annotations
 
@@ -90,14 +90,52 @@ def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequen
     Raises:
         ModelError: a state is not finite.
     """
+
+    def states(texts: list[str]) -> list[FloatArray]:
+        found = model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
+        rows = [_finite(np.asarray(row.cpu())) for row in found]
+        return [row / np.linalg.norm(row, axis=1, keepdims=True) for row in rows]
+
+    return _late_interaction(benchmark, states, states, windows)
+
+
+def trained_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Measured:
+    """MaxSim over a vector for every token, by an encoder that was trained for it.
+
+    Args:
+        benchmark, windows: as for ``single_vector``.
+        model: a sentence-transformers MultiVectorEncoder.
+
+    Raises:
+        ModelError: a vector is not finite.
+    """
+
+    def finite(found: Sequence[Any]) -> list[FloatArray]:
+        return [_finite(np.asarray(row)) for row in found]
+
+    return _late_interaction(
+        benchmark,
+        lambda texts: finite(model.encode_query(texts, convert_to_numpy=True, show_progress_bar=False)),
+        lambda texts: finite(model.encode_document(texts, convert_to_numpy=True, show_progress_bar=False)),
+        windows,
+    )
+
+
+def _late_interaction(
+    benchmark: Benchmark,
+    encode_queries: Callable[[list[str]], list[FloatArray]],
+    encode_documents: Callable[[list[str]], list[FloatArray]],
+    windows: Callable[[str], Sequence[Any]] | None,
+) -> Measured:
+    """MaxSim over ``[tokens, dim]`` of unit length for each text."""
     texts, starts = cut(benchmark, windows)
     queries = list(benchmark.queries.values())
-    embedded = _states(model, queries)
+    embedded = encode_queries(queries)
     blocks = []
     vectors = 0
     scoring = []
     for first in range(0, len(texts), TEXTS_AT_ONCE):  # all tokens of a large benchmark would not fit into memory
-        documents = _states(model, texts[first : first + TEXTS_AT_ONCE])
+        documents = encode_documents(texts[first : first + TEXTS_AT_ONCE])
         lengths = [len(states) for states in documents]
         vectors += sum(lengths)
         score = _scorer(np.concatenate(documents).T, np.concatenate([[0], np.cumsum(lengths)[:-1]]))
@@ -106,7 +144,7 @@ def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequen
         logger.info("scored %d of %d texts by all tokens", first + len(documents), len(texts))
     scores = np.concatenate(blocks, axis=1)
     figures = rank(benchmark, lambda start, end: scores[start:end], starts)
-    encoding = median_ms(lambda query: _states(model, [query]), queries)
+    encoding = median_ms(lambda query: encode_queries([query]), queries)
     return Measured(figures, vectors * embedded[0].shape[1] * FLOAT32 / len(starts), encoding + sum(scoring))
 
 
@@ -118,13 +156,6 @@ def _scorer(columns: FloatArray, firsts: npt.NDArray[np.int64]) -> Callable[[Flo
         return total
 
     return score
-
-
-def _states(model: Any, texts: list[str]) -> list[FloatArray]:
-    """float32 ``[tokens, dim]`` of unit length for each text."""
-    found = model.encode(texts, output_value="token_embeddings", show_progress_bar=False)
-    rows = [_finite(np.asarray(states.cpu())) for states in found]
-    return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in rows]
 
 
 def _finite(vectors: npt.NDArray[Any]) -> FloatArray:

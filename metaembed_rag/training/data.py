@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from metaembed_rag.errors import InputError
 from metaembed_rag.training.samples import check_image
@@ -23,22 +23,30 @@ MissingNegative = Literal["drop", "random"]
 HEADER = "metaembed_mined"
 
 
-class Triplet(TypedDict):
+class Place(TypedDict, total=False):
+    """Where a line's texts stand, if that is known.
+
+    Attributes:
+        document: what the positive is a page of, see ``Source.per_document``.
+        pages: of it, on which the positive and, where it is of the same document, the negative stand.
+    """
+
+    document: str
+    pages: list[int]
+
+
+class Triplet(Place):
     """One line of a source.
 
     Attributes:
         query: what is asked.
         positive: what answers it.
         negative: what looks like it and does not; "" until one is found.
-        document: what the positive is a page of, see ``Source.per_document``.
-        pages: of it, on which the positive and, where it is of the same document, the negative stand.
     """
 
     query: Sample
     positive: Sample
     negative: Sample
-    document: NotRequired[str]
-    pages: NotRequired[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +86,8 @@ class Source:
             source = cls(**value)
         else:
             source = cls(value)
-        for key, count in (("cap", source.cap), ("per_document", source.per_document)):
-            if count is None and key == "per_document":
-                continue
+        together = 1 if source.per_document is None else source.per_document
+        for key, count in (("cap", source.cap), ("per_document", together)):
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise InputError(f"{advice}; {key} must be a whole number of at least 1, not {count!r}")
         number = isinstance(source.weight, (int, float)) and not isinstance(source.weight, bool)
@@ -188,8 +195,8 @@ def _triplet(row: Any, folder: Path) -> Triplet:
     query, positive = _sample(row["query"], folder, "query"), _sample(row["positive"], folder, "positive")
     negative = row.get("negative") or ""
     triplet = Triplet(query=query, positive=positive, negative=negative and _sample(negative, folder, "negative"))
-    if "document" in row:
-        triplet["document"], triplet["pages"] = _place(row["document"], row.get("pages"))
+    if "document" in row or "pages" in row:
+        triplet["document"], triplet["pages"] = _place(row.get("document"), row.get("pages"))
     return triplet
 
 

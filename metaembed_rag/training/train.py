@@ -331,12 +331,19 @@ def _run(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> 
     """What a checkpoint depends on."""
     digest = hashlib.sha256()
     for name, rows in triplets.items():
-        digest.update(json.dumps([name, [[identity(sample)[0] for sample in samples(row)] for row in rows]]).encode())
+        digest.update(json.dumps([name, [_content(row) for row in rows]]).encode())
     content = {key: value for key, value in asdict(recipe).items() if key not in FREE}
     found: dict[str, Any] = json.loads(
         json.dumps({"recipe": content, "data": digest.hexdigest(), "processes": processes}, default=str)
     )
     return found
+
+
+def _content(row: Triplet) -> list[Any]:
+    return [
+        *(identity(sample)[0] for sample in samples(row)),
+        *([row["document"], row["pages"]] if "document" in row else ()),
+    ]
 
 
 def _check_equal(run: dict[str, Any]) -> None:

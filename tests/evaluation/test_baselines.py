@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
 from metaembed_rag.errors import InputError, ModelError
 from metaembed_rag.evaluation import baselines
-from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector
+from metaembed_rag.evaluation.baselines import all_tokens, bm25, single_vector, trained_tokens
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.measured import Measured, median_ms, pool_measured
 from metaembed_rag.metrics import Figures
@@ -76,6 +78,16 @@ def test_all_tokens_is_maxsim_over_every_token(
     ]
     np.testing.assert_allclose(seen[0], expected, atol=1e-4)
     assert measured.page_bytes == pytest.approx(sum(map(len, documents)) * 384 * 4 / 3)
+
+
+def test_a_trained_encoder_is_scored_by_its_own_vectors() -> None:
+    encoder = MultiVectorEncoder(str(resolve_backbone(MINILM)), device="cpu", local_files_only=True)
+    benchmark = replace(HARBOUR, queries=dict(HARBOUR.documents), relevant={name: {name: 1.0} for name in "abc"})
+    measured = trained_tokens(benchmark, encoder)
+    # A text lies nearest to itself whatever the projection, which is random here.
+    assert measured.figures.p1 == 1.0
+    tokens = sum(map(len, encoder.encode_document(list(HARBOUR.documents.values()))))
+    assert measured.page_bytes == pytest.approx(tokens * 128 * 4 / 3)
 
 
 def test_damaged_weights_are_an_error() -> None:

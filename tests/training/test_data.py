@@ -59,6 +59,7 @@ def test_a_missing_negative_is_replaced_or_dropped_and_told(write, caplog, negat
         '{"query": " ", "positive": "x"}',
         '{"query": "x", "positive": "y", "document": 3, "pages": [1]}',
         '{"query": "x", "positive": "y", "document": "d"}',
+        '{"query": "x", "positive": "y", "pages": [1]}',
         '{"query": "x", "positive": "y", "document": "d", "pages": [true]}',
     ],
 )
