@@ -23,12 +23,15 @@ def load(tmp_path):
 
 
 def test_the_packaged_recipes_are_those_that_trained_mini():
-    first, second, third = (Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini-ranked", "mini"))
+    chain = [Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini-ranked", "mini-narrow", "mini")]
+    first, second, third, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
+    assert (last.steps, last.batch_size, last.seed, last.start) == (1250, 16, 15, "narrow/model")
+    assert last.sources["manuals"]["per_document"] == 8
     built = MetaEmbed.from_pretrained("mini").config
-    for recipe in (first, second, third):
+    for recipe in chain:
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
         assert (recipe.positions, recipe.weighted_queries) == (built.positions, built.weighted_queries)
         assert (recipe.rank, recipe.alpha) == (128, 128)
@@ -88,7 +91,7 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
         Recipe.load(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("name", ["mini-aligned", "mini-ranked", "mini", "paper-7b", "qwen-3b"])
+@pytest.mark.parametrize("name", ["mini-aligned", "mini-ranked", "mini-narrow", "mini", "paper-7b", "qwen-3b"])
 def test_packaged_recipes_are_read_and_say_what_they_claim(name):
     recipe = Recipe.load(find_recipe(name))
     assert recipe.name == name
