@@ -103,9 +103,14 @@ def test_every_source_gives_pairs_and_a_manifest(
         pairs = _pairs(tmp_path / "out" / f"{name}.jsonl")
         assert entry["pairs"] == len(pairs) > 0
         for pair in pairs:
-            assert set(pair) == {"query", "positive", "negative", "source"}
+            assert set(pair) - {"document", "pages"} == {"query", "positive", "negative", "source"}
             assert pair["query"]
             assert pair["positive"] not in ("", pair["negative"])
+
+    # Pages of manuals say where they stand: in what, then the positive's number and the negative's.
+    assert {pair["document"] for pair in _pairs(tmp_path / "out" / "manuals.jsonl")} == {"boats/boat.pdf"}
+    for pair in _pairs(tmp_path / "out" / "manuals.jsonl"):
+        assert len(set(pair["pages"])) == (2 if pair["negative"] else 1)
 
     # Test tables, dev contexts, tables of test pages and false statements are never trained on.
     everything = "".join(
