@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks = _tasks(options)
     if not tasks:
         no_benchmark(parser)
+    if options.token_level is not None and not options.rivals:
+        parser.error("--token-level is one of the rivals: pass --rivals too")
     model = MetaEmbed.from_pretrained(options.model)
     rivals = _rivals(model, options.token_level) if options.rivals else {}
     report: dict[str, Any] = {

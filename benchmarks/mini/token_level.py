@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -25,32 +25,31 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
-from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.compilation import compile_layers
-from metaembed_rag.training.data import Source, Triplet, read_sources, samples
+from metaembed_rag.training.data import Triplet, read_sources, samples
 from metaembed_rag.training.recipe import Recipe, find_recipe
+from metaembed_rag.training.train import batch_sampler, computes_bfloat16
 
 logger = logging.getLogger("token_level")
 
 #: Texts from whose tokens the projection starts, and how many are read at once.
 SPANNED, AT_ONCE = 256, 32
-WARM_UP = 20
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train and save the encoder."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.manual_seed(options.seed)
-    recipe = Recipe.load(find_recipe(options.recipe))
-    pairs = read_sources(options.data, recipe.sources, seed=options.seed, missing_negative="random")
+    recipe = replace(Recipe.load(find_recipe(options.recipe)), steps=options.steps, seed=options.seed)
+    torch.manual_seed(recipe.seed)
+    pairs = read_sources(options.data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     encoder = MultiVectorEncoder(
         str(resolve_backbone(MINILM)), local_files_only=True, model_kwargs={"attn_implementation": recipe.attention}
     )
     if recipe.compile:
         compile_layers(encoder)
-    _start_projection(encoder, pairs, options.seed)
-    _train(encoder, recipe, _batches(recipe, pairs, options.steps, options.seed), options.steps, options.rate)
+    _start_projection(encoder, pairs, recipe.seed)
+    _train(encoder, recipe, pairs, options.rate)
     encoder.max_seq_length = recipe.window
     encoder.eval().save_pretrained(str(options.out))
 
@@ -71,23 +70,23 @@ def _start_projection(encoder: MultiVectorEncoder, pairs: dict[str, list[Triplet
         dense.linear.weight.copy_(directions.flip(1).T)
 
 
-def _train(
-    encoder: MultiVectorEncoder, recipe: Recipe, batches: Iterator[list[Triplet]], steps: int, rate: float
-) -> None:
+def _train(encoder: MultiVectorEncoder, recipe: Recipe, pairs: dict[str, list[Triplet]], rate: float) -> None:
     """Contrastive training of all weights, in-batch negatives and the hard one, with the recipe's temperature."""
     loss = MultiVectorMultipleNegativesRankingLoss(
         encoder, scale=1 / recipe.temperature, similarity_fct=mean_colbert_scores
     )
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=0.01)
-    schedule = get_cosine_schedule_with_warmup(optimizer, WARM_UP, steps)
+    schedule = get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
+    rows = list(chain.from_iterable(pairs.values()))
+    bf16 = recipe.bf16 and computes_bfloat16()
     encoder.train()
-    for step, batch in enumerate(batches, start=1):
+    for step, batch in enumerate(batch_sampler(recipe, pairs), start=1):
         features = []
-        for column in zip(*map(samples, batch), strict=True):
+        for column in zip(*(samples(rows[index]) for index in batch), strict=True):
             task, length = ("document", recipe.document_length) if features else ("query", recipe.query_length)
             encoder.max_seq_length = length
             features.append(encoder.preprocess([str(text) for text in column], task=task))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             value = loss(features, None)
         value.backward()
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -95,24 +94,7 @@ def _train(
         schedule.step()
         optimizer.zero_grad()
         if step % recipe.log_steps == 0:
-            logger.info("step %d of %d: loss %.3f", step, steps, value.item())
-
-
-def _batches(recipe: Recipe, pairs: dict[str, list[Triplet]], steps: int, seed: int) -> Iterator[list[Triplet]]:
-    sources = {name: Source.parse(name, value) for name, value in recipe.sources.items()}
-    sampler = SourceBatchSampler(
-        pairs,
-        {name: source.weight or float(len(pairs[name])) for name, source in sources.items()},
-        per_document={name: source.per_document for name, source in sources.items() if source.per_document},
-        batch_size=recipe.batch_size,
-        processes=1,
-        batches=steps,
-        sub_batch=recipe.sub_batch,
-        seed=seed,
-    )
-    rows = list(chain.from_iterable(pairs.values()))
-    for batch in sampler:
-        yield [rows[index] for index in batch]
+            logger.info("step %d of %d: loss %.3f", step, recipe.steps, value.item())
 
 
 def _parser() -> argparse.ArgumentParser:

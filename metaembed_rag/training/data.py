@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 Sample: TypeAlias = "str | dict[str, str | None]"
 MissingNegative = Literal["drop", "random"]
 
+#: The samples of a line, in the order of ``samples``.
+COLUMNS = ("query", "positive", "negative")
 #: Key of the first line of a mined file, which says how it was made.
 HEADER = "metaembed_mined"
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metaembed_rag.errors import InputError, MissingDependencyError
-from metaembed_rag.training.data import HEADER, Sample, Triplet, identity
+from metaembed_rag.training.data import COLUMNS, HEADER, Sample, Triplet, identity
 
 if TYPE_CHECKING:
     from metaembed_rag.budget import BudgetLike
@@ -289,7 +289,7 @@ def write_mined(path: Path, mined: Sequence[Mined], report: Report) -> None:
     lines = [json.dumps({HEADER: header}, ensure_ascii=False)]
     for one in mined:
         row: dict[str, Any] = dict(one.pair)
-        row |= {name: _portable(row[name], path.parent) for name in ("query", "positive", "negative")}
+        row |= {name: _portable(row[name], path.parent) for name in COLUMNS}
         about = {"how": one.how, "rank": one.rank, "score": one.score, "positive_score": one.positive_score}
         lines.append(json.dumps({**row, **about}, ensure_ascii=False))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ from metaembed_rag.errors import InputError, MissingDependencyError, TrainingErr
 from metaembed_rag.training.alignment import principal_directions
 from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.compilation import compile_layers
-from metaembed_rag.training.data import Source, Triplet, has_images, identity, read_sources, samples
+from metaembed_rag.training.data import COLUMNS, Source, Triplet, has_images, identity, read_sources, samples
 from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies
 from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
@@ -52,8 +52,6 @@ __all__ = ["CHECKPOINT_FILE", "LOG_FILE", "train"]
 
 logger = logging.getLogger(__name__)
 
-#: Of the data set that the trainer reads; the loss takes the first for queries and the others for documents.
-COLUMNS = ("query", "positive", "negative")
 #: What a run was started with, beside its checkpoints.
 RUN_FILE = "run.json"
 #: Entries of a recipe that do not change what is learned, so a run may resume with others.
@@ -99,7 +97,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
             )
     output.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(recipe, output)
-    sampler = _sampler(recipe, triplets, arguments.world_size)
+    sampler = batch_sampler(recipe, triplets, arguments.world_size)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
     if recipe.compile:
@@ -265,7 +263,8 @@ def _distillation(
     )
 
 
-def _sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int) -> SourceBatchSampler:
+def batch_sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int = 1) -> SourceBatchSampler:
+    """The batches of a recipe's run, as indices into its sources laid end to end."""
     sources = {name: Source.parse(name, value) for name, value in recipe.sources.items()}
     return SourceBatchSampler(
         triplets,
@@ -299,7 +298,7 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
         lr_scheduler_type="constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
-        bf16=recipe.bf16 and _computes_bfloat16(),
+        bf16=recipe.bf16 and computes_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         max_length={"query": recipe.query_length, "document": recipe.document_length},
         logging_steps=recipe.log_steps or min(10, recipe.save_steps),
@@ -316,11 +315,10 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
 
 def _uniform(rows: list[Triplet]) -> list[dict[str, Any]]:
     """Arrow columns have one type: texts where a source has no image, else text and image of every sample."""
-    if not has_images(rows):
-        return [dict(zip(COLUMNS, samples(row), strict=True)) for row in rows]
+    pictured = has_images(rows)
     return [
         {
-            name: {"text": sample, "image": None} if isinstance(sample, str) else sample
+            name: {"text": sample, "image": None} if pictured and isinstance(sample, str) else sample
             for name, sample in zip(COLUMNS, samples(row), strict=True)
         }
         for row in rows
@@ -383,7 +381,7 @@ def _check_tensorboard(recipe: Recipe) -> None:
         )
 
 
-def _computes_bfloat16() -> bool:
+def computes_bfloat16() -> bool:
     """Whether bfloat16 is computed rather than emulated, which takes fifty times as long as float32."""
     if torch.cuda.is_available():
         return True

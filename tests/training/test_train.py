@@ -261,7 +261,7 @@ def test_two_processes_train_on_mixed_sources(llava, pictures, processes, tmp_pa
 def test_bfloat16_is_used_only_where_it_is_computed(monkeypatch, capability, computes):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert module._computes_bfloat16() is computes
+    assert module.computes_bfloat16() is computes
 
 
 @pytest.mark.parametrize("stands_in", [True, False])
