@@ -19,7 +19,7 @@ class Hit:
 
     Attributes:
         id: the page's id, as ``add`` or ``add_texts`` returned it.
-        score: MaxSim at ``budget``: at most the number of query Meta Tokens used.
+        score: MaxSim at ``budget`` over the whole page: at most the number of query Meta Tokens used.
         source: the document, as it was given.
         page: the page's number in its document, from 1.
         text: the whole text of the page.

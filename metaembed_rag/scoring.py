@@ -35,19 +35,55 @@ def maxsim(queries: FloatArray, documents: FloatArray, *, chunk_elements: int = 
     Raises:
         InputError: the arrays are not three-dimensional, or their ``dim`` differ.
     """
-    _check_shapes(queries, documents)
+    return page_maxsim(queries, documents, np.arange(len(documents)), chunk_elements=chunk_elements)
+
+
+def page_maxsim(
+    queries: FloatArray,
+    windows: FloatArray,
+    starts: npt.NDArray[np.integer[Any]],
+    *,
+    chunk_elements: int = CHUNK_ELEMENTS,
+) -> FloatArray:
+    """Score every query against every page, whose windows count as one document together.
+
+    ``score(a, p) = sum_i max_{w in p, j} <queries[a, i], windows[w, j]>``: each query token is answered by the best
+    token of the whole page, so a heading in one window and a figure in another add up. Of pages of one window each
+    it is ``maxsim``.
+
+    Args:
+        queries: ``[n, q, dim]``.
+        windows: ``[m, d, dim]``, those of a page in a row.
+        starts: ``[pages]`` ascending from 0, at which window each page starts.
+        chunk_elements: how many similarities are held at once, but always those of a page.
+
+    Returns:
+        float32 ``[n, pages]``.
+
+    Raises:
+        InputError: the arrays are not three-dimensional, their ``dim`` differ, or ``starts`` do not ascend from 0.
+    """
+    _check_shapes(queries, windows)
+    ends = np.append(starts[1:], len(windows))
+    if len(windows) and (len(starts) == 0 or starts[0] != 0 or (ends <= starts).any()):
+        raise InputError(f"starts must ascend from 0 and stay below the {len(windows)} windows")
     n, q, dim = queries.shape
-    m, d, _ = documents.shape
-    scores = np.empty((n, m), dtype=np.float32)
-    if n == 0 or m == 0:
+    d = windows.shape[1]
+    scores = np.empty((n, len(starts)), dtype=np.float32)
+    if n == 0 or len(starts) == 0:
         return scores
     step = max(1, chunk_elements // max(1, n * q * d))
     flat_queries = np.ascontiguousarray(queries, dtype=np.float32).reshape(n * q, dim)
-    for start in range(0, m, step):
-        block = np.ascontiguousarray(documents[start : start + step], dtype=np.float32)
+    first = 0
+    while first < len(starts):
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + step, side="right")))
+        block = np.ascontiguousarray(windows[starts[first] : ends[last - 1]], dtype=np.float32)
         similarities = flat_queries @ block.reshape(-1, dim).T
         best = similarities.reshape(n, q, len(block), d).max(axis=3)
-        scores[:, start : start + step] = best.sum(axis=1)
+        if len(block) > last - first:
+            best = np.maximum.reduceat(best, starts[first:last] - starts[first], axis=2)
+        scores[:, first:last] = best.sum(axis=1)
+        first = last
     return scores
 
 

@@ -23,7 +23,7 @@ from metaembed_rag.budget import LADDER
 from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
 from metaembed_rag.evaluation.ladder import cut, rank
 from metaembed_rag.metrics import Figures
-from metaembed_rag.scoring import maxsim
+from metaembed_rag.scoring import page_maxsim
 
 logger = logging.getLogger("storage")
 
@@ -77,7 +77,7 @@ def measure(model: MetaEmbed, benchmark: Benchmark) -> list[dict[str, Any]]:
     documents = np.concatenate(blocks)
 
     def figures(kept: FloatArray, tokens: int) -> Figures:
-        return rank(benchmark, lambda start, end: maxsim(queries[start:end, :tokens], kept), starts)
+        return rank(benchmark, lambda start, end: page_maxsim(queries[start:end, :tokens], kept, starts))
 
     rows: list[dict[str, Any]] = []
     whole = figures(documents, queries.shape[1]).ndcg5
@@ -125,7 +125,7 @@ def _markdown(report: dict[str, Any]) -> str:
     lines = [
         f"# Bytes a page: {report['model']} ({report['fingerprint']})",
         "",
-        "Exact MaxSim over the vectors as they are kept; a document counts as its best window. Bytes are those of the",
+        "Exact MaxSim over the vectors as they are kept, all windows of a document together. Bytes are those of the",
         'vectors, a document; "4 KiB" keeps as many Meta Tokens of each window as fit. Kept is nDCG@5 as a share of',
         "that of all vectors in float32.",
         "",

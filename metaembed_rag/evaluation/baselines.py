@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def bm25(benchmark: Benchmark) -> Measured:
         import bm25s
     except ImportError as error:
         raise MissingDependencyError("the BM25 baseline needs bm25s: pip install bm25s") from error
-    texts, starts = cut(benchmark, None)
+    texts = list(benchmark.documents.values())
     retriever = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     retriever.index(bm25s.tokenize(texts, stopwords="en", show_progress=False), show_progress=False)
     known = retriever.vocab_dict
@@ -47,7 +48,7 @@ def bm25(benchmark: Benchmark) -> Measured:
         return scores
 
     queries = list(benchmark.queries.values())
-    figures = rank(benchmark, lambda start, end: np.stack([search(query) for query in queries[start:end]]), starts)
+    figures = rank(benchmark, lambda start, end: np.stack([search(query) for query in queries[start:end]]))
     return Measured(figures, len(retriever.scores["data"]) * POSTING / len(texts), median_ms(search, queries))
 
 
@@ -70,15 +71,32 @@ def single_vector(benchmark: Benchmark, model: Any, windows: Callable[[str], Seq
 
     queries = list(benchmark.queries.values())
     embedded, documents = encode(queries), encode(texts)
-    figures = rank(benchmark, lambda start, end: embedded[start:end] @ documents.T, starts)
+
+    def score(rows: FloatArray) -> FloatArray:
+        best: FloatArray = np.maximum.reduceat(rows @ documents.T, starts, axis=1)
+        return best
+
     return Measured(
-        figures,
+        rank(benchmark, lambda start, end: score(embedded[start:end])),
         documents.size * FLOAT32 / len(starts),
-        median_ms(lambda query: encode([query]) @ documents.T, queries),
+        median_ms(lambda query: score(encode([query])), queries),
     )
 
 
-def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Measured:
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Late interaction over the same vectors in two ways.
+
+    Attributes:
+        best: a document scores as its best window does.
+        whole: each query token is answered by the best of all windows, as ``page_maxsim`` does.
+    """
+
+    best: Measured
+    whole: Measured
+
+
+def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Late:
     """MaxSim over the last-layer states of all tokens, special tokens among them: about 300 vectors a page.
 
     What the backbone itself can do with late interaction when storage has no price. The latency counts the scoring
@@ -99,7 +117,7 @@ def all_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequen
     return _late_interaction(benchmark, states, states, windows)
 
 
-def trained_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Measured:
+def trained_tokens(benchmark: Benchmark, model: Any, windows: Callable[[str], Sequence[Any]] | None = None) -> Late:
     """MaxSim over a vector for every token, by an encoder that was trained for it.
 
     Args:
@@ -126,34 +144,53 @@ def _late_interaction(
     encode_queries: Callable[[list[str]], list[FloatArray]],
     encode_documents: Callable[[list[str]], list[FloatArray]],
     windows: Callable[[str], Sequence[Any]] | None,
-) -> Measured:
+) -> Late:
     """MaxSim over ``[tokens, dim]`` of unit length for each text."""
     texts, starts = cut(benchmark, windows)
+    ends = np.append(starts[1:], len(texts))
     queries = list(benchmark.queries.values())
     embedded = encode_queries(queries)
     blocks = []
     vectors = 0
     scoring = []
-    for first in range(0, len(texts), TEXTS_AT_ONCE):  # all tokens of a large benchmark would not fit into memory
-        documents = encode_documents(texts[first : first + TEXTS_AT_ONCE])
-        lengths = [len(states) for states in documents]
-        vectors += sum(lengths)
-        score = _scorer(np.concatenate(documents).T, np.concatenate([[0], np.cumsum(lengths)[:-1]]))
-        blocks.append(np.stack([score(states) for states in embedded]))
+    first = 0
+    while first < len(starts):  # all tokens of a large benchmark would not fit into memory
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + TEXTS_AT_ONCE, side="right")))
+        states = encode_documents(texts[starts[first] : ends[last - 1]])
+        tokens = np.concatenate([[0], np.cumsum([len(rows) for rows in states])])
+        vectors += int(tokens[-1])
+        score = _scorer(np.concatenate(states).T, tokens[:-1], starts[first:last] - starts[first])
+        blocks.append(np.stack([score(rows) for rows in embedded]))
         scoring.append(median_ms(score, embedded))
-        logger.info("scored %d of %d texts by all tokens", first + len(documents), len(texts))
-    scores = np.concatenate(blocks, axis=1)
-    figures = rank(benchmark, lambda start, end: scores[start:end], starts)
-    encoding = median_ms(lambda query: encode_queries([query]), queries)
-    return Measured(figures, vectors * embedded[0].shape[1] * FLOAT32 / len(starts), encoding + sum(scoring))
+        logger.info("scored %d of %d documents by all tokens", last, len(starts))
+        first = last
+    scores = np.concatenate(blocks, axis=2)
+    size = vectors * embedded[0].shape[1] * FLOAT32 / len(starts)
+    spent = median_ms(lambda query: encode_queries([query]), queries) + sum(scoring)
+    best = rank(benchmark, lambda start, end: scores[start:end, 0])
+    whole = rank(benchmark, lambda start, end: scores[start:end, 1])
+    return Late(Measured(best, size, spent), Measured(whole, size, spent))
 
 
-def _scorer(columns: FloatArray, firsts: npt.NDArray[np.int64]) -> Callable[[FloatArray], FloatArray]:
-    """MaxSim of one query with each document, whose tokens are columns from ``firsts`` on."""
+def _scorer(
+    columns: FloatArray, windows: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+) -> Callable[[FloatArray], FloatArray]:
+    """MaxSim ``[2, documents]`` of one query: by the best window, and by all of them.
+
+    Args:
+        columns: ``[dim, tokens]`` of all windows.
+        windows: at which column each window starts.
+        documents: at which window each document starts.
+    """
 
     def score(states: FloatArray) -> FloatArray:
-        total: FloatArray = np.maximum.reduceat(states @ columns, firsts, axis=1).sum(axis=0)
-        return total
+        found = np.maximum.reduceat(states @ columns, windows, axis=1)
+        return np.stack(
+            [
+                np.maximum.reduceat(found.sum(axis=0), documents),
+                np.maximum.reduceat(found, documents, axis=1).sum(axis=0),
+            ]
+        )
 
     return score
 

@@ -16,7 +16,7 @@ from metaembed_rag.errors import BudgetError, InputError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.measured import Measured, median_ms
 from metaembed_rag.metrics import Figures, average
-from metaembed_rag.scoring import maxsim
+from metaembed_rag.scoring import page_maxsim
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Encoder(Protocol):
     """What ``evaluate`` needs of a model; MetaEmbed has it.
 
     A model may also have ``windows(text)``, which gives the parts of a long text (strings, or objects with
-    a ``text``); a document then counts as its best part.
+    a ``text``); a query token is then answered by the best token of all parts of a document.
     """
 
     def encode_queries(self, queries: Sequence[str], /) -> FloatArray:
@@ -112,14 +112,14 @@ def evaluate(
         narrow = np.ascontiguousarray(documents[:, : budget.document])
 
         def score(start: int, end: int) -> FloatArray:
-            return maxsim(queries[start:end, : budget.query], narrow)
+            return page_maxsim(queries[start:end, : budget.query], narrow, starts)
 
-        figures = rank(benchmark, score, starts)
+        figures = rank(benchmark, score)
         if not timed:
             return Row(budget, figures)
 
         def search(query: str) -> FloatArray:
-            return maxsim(cast("Any", model).encode_queries([query], budget=budget), narrow)
+            return page_maxsim(cast("Any", model).encode_queries([query], budget=budget), narrow, starts)
 
         spent = median_ms(search, list(benchmark.queries.values()))
         return Row(budget, figures, Measured(figures, narrow.nbytes / len(starts), spent))
@@ -150,34 +150,28 @@ def cut(
     return texts, np.asarray(starts, dtype=np.int64)
 
 
-def rank(
-    benchmark: Benchmark,
-    score: Callable[[int, int], npt.NDArray[np.floating[Any]]],
-    starts: npt.NDArray[np.int64],
-) -> Figures:
+def rank(benchmark: Benchmark, score: Callable[[int, int], npt.NDArray[np.floating[Any]]]) -> Figures:
     """Figures of any scorer, a block of queries at a time.
 
     Args:
         benchmark: its queries and documents, in their order.
-        score: ``score(start, end)`` gives ``[end - start, parts]`` for those queries.
-        starts: at which part each document starts; a document's score is its best part's.
+        score: ``score(start, end)`` gives ``[end - start, documents]`` for those queries.
 
     Raises:
         ModelError: a score is not finite.
     """
-    return average(_rankings(benchmark, score, starts))
+    return average(_rankings(benchmark, score))
 
 
 def _rankings(
     benchmark: Benchmark,
     score: Callable[[int, int], npt.NDArray[np.floating[Any]]],
-    starts: npt.NDArray[np.int64],
 ) -> Iterator[tuple[list[str], dict[str, float]]]:
     names = list(benchmark.documents)
     ids = list(benchmark.queries)
     for start in range(0, len(ids), QUERIES_AT_ONCE):
         block = ids[start : start + QUERIES_AT_ONCE]
-        scores = np.maximum.reduceat(score(start, start + len(block)), starts, axis=1)
+        scores = score(start, start + len(block))
         if not np.isfinite(scores).all():
             raise ModelError(f"benchmark {benchmark.name}: a score is not finite")
         order = np.argsort(-scores, axis=1, kind="stable")

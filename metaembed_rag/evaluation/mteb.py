@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import Budget, BudgetLike
 from metaembed_rag.errors import InputError, MissingDependencyError
-from metaembed_rag.scoring import maxsim
+from metaembed_rag.scoring import page_maxsim
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -26,9 +26,8 @@ _INSTALL = 'evaluating with mteb needs it: pip install "metaembed-rag[evaluation
 class MtebModel:
     """A model for ``mteb.evaluate``: retrieval and reranking tasks of texts, pictures or both.
 
-    It implements mteb's SearchProtocol and ranks as an index does: exact MaxSim at one budget, long documents window by
-    window, a document counting as its best window. Pictures are looked at by backbones that see and read by character
-    recognition otherwise.
+    It implements mteb's SearchProtocol and ranks as an index does: exact MaxSim at one budget over all windows of a
+    document. Pictures are looked at by backbones that see and read by character recognition otherwise.
 
     Args:
         model: what to evaluate.
@@ -81,7 +80,7 @@ class MtebModel:
         rows = self._embed_queries(queries, size)
         found: list[dict[str, float]] = [{} for _ in names]
         for ids, vectors, starts in self._corpus_parts(size):
-            scores = np.maximum.reduceat(maxsim(rows, vectors), starts, axis=1)
+            scores = page_maxsim(rows, vectors, starts)
             for name, held, row in zip(names, found, scores, strict=True):
                 places = _wanted(ids, None if top_ranked is None else top_ranked.get(name, ()))
                 best = places[np.argsort(-row[places], kind="stable")[:top_k]]

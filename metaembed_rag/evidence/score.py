@@ -58,7 +58,7 @@ def read_alone(model: MetaEmbed, rows: FloatArray, parts: Sequence[str | Image],
     """
     if not parts:
         return np.zeros((len(rows), 0), dtype=np.float32)
-    # A part longer than the window is a paragraph without line ends; its best window counts, as for pages.
+    # A part longer than the window is a paragraph without line ends; its best window counts.
     pieces: list[str | Image] = []
     owners: list[int] = []
     for index, part in enumerate(parts):

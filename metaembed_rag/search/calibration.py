@@ -121,6 +121,8 @@ class Calibration:
             reasons.append(f"it held {self.points} windows then and holds {points} now")
         if tuple(groups) != self.groups:
             reasons.append(f"it stored {list(self.groups)} document Meta Tokens then and stores {list(groups)} now")
+        if any(one.plan.whole is None and one.plan.budget.query > 1 for one in self.measured):
+            reasons.append("it ranked a page by its best window alone, and searches now rank it by all of them")
         here = machine or describe_machine()
         if here != self.machine:
             reasons.append(f"it was measured on {self.machine} and runs on {here}")

@@ -44,10 +44,15 @@ MIDDLE = Budget(4, 8)
 GRAPH_EF_FACTOR = 2
 
 
+#: Windows whose pages are ranked by all of their windows, and how many of these each result needs: on FinanceBench,
+#: where a page has three, the best 10 pages hold what the order of all would put first 5 (benchmarks/mini/LOG.md).
+WHOLE = 40
+WHOLE_PER_RESULT = 4
+
 #: Times as many points as wanted that codes pick before they are rescored.
 TRIED_OVERSAMPLING = 2.0
 
-#: Attributes of a plan that grow with the results wanted.
+#: Attributes of a plan that grow with the results wanted beside ``whole``.
 _WIDTHS = frozenset({"prefetch", "narrow", "hnsw_ef"})
 
 
@@ -62,6 +67,9 @@ class Plan:
         hnsw_ef: candidates while the first-token stage searches the graph; None scans instead.
         oversampling: the first stage goes by the 4 bit codes that a "4bit" index keeps in memory, picks so many times
             the points it hands on, and orders these by the stored vectors; None goes by these alone.
+        whole: windows found whose pages are then ranked by all of their windows, each query Meta Token by the best of
+            them (``metaembed_rag.scoring.page_maxsim``); None ranks a page by its best window, which is the same
+            where the budget has one query Meta Token or pages have one window.
     """
 
     budget: Budget
@@ -69,6 +77,7 @@ class Plan:
     narrow: int | None = None
     hnsw_ef: int | None = None
     oversampling: float | None = None
+    whole: int | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -82,6 +91,8 @@ class Plan:
         parts.append(f"rescored by {self.budget}" if parts else f"exact scan by {self.budget}")
         if self.oversampling is not None:
             parts[0] += f" of 4 bit codes, {self.oversampling:g} times as many"
+        if self.whole is not None:
+            parts.append(f"pages of the best {self.whole} windows by all of their windows")
         return tuple(parts)
 
     def describe(self) -> str:
@@ -90,13 +101,12 @@ class Plan:
 
     def for_results(self, top_k: int) -> Plan:
         """The plan with stages wide enough for ``top_k`` results."""
+        whole = self.whole and max(self.whole, WHOLE_PER_RESULT * top_k)
         if self.prefetch is None:
-            return self
-        factor = -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch))
-        if factor <= 1:
-            return self
+            return replace(self, whole=whole)
+        factor = max(1, -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch)))
         wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
-        return replace(self, **wider)
+        return replace(self, **wider, whole=whole)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; ``from_dict`` reads them."""
@@ -141,14 +151,21 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
     prefetch = narrow * PREFETCH // NARROW
     graph = points > GRAPH_POINTS
+    whole = whole_width(budget, top_k)
     if _dot_products(budget, points) <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
-        return Plan(budget)
+        return Plan(budget, whole=whole)
     return Plan(
         budget,
+        whole=whole,
         prefetch=prefetch,
         narrow=narrow if _has_middle(budget, groups) else None,
         hnsw_ef=prefetch * GRAPH_EF_FACTOR if graph else None,
     )
+
+
+def whole_width(budget: Budget, top_k: int = 1) -> int | None:
+    """``Plan.whole`` of a budget; None where a page's best window scores as the page does."""
+    return None if budget.query == 1 else max(WHOLE, WHOLE_PER_RESULT * top_k)
 
 
 def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS, codes: bool = False) -> Iterator[Plan]:
@@ -170,9 +187,10 @@ def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
     for budget in LADDER:
         if budget.document not in groups:
             continue
+        whole = whole_width(budget)
         # The cheapest rung is measured whatever it costs: something must be there to fall back on.
         if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
-            yield Plan(budget)
+            yield Plan(budget, whole=whole)
         for prefetch in TRIED_PREFETCH:
             if prefetch >= points:
                 continue
@@ -180,7 +198,7 @@ def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
             for ef in (prefetch, prefetch * GRAPH_EF_FACTOR) if graph else (None,):
                 for narrow in narrows:
                     if budget.document > 1 or ef is not None:
-                        yield Plan(budget, prefetch=prefetch, narrow=narrow, hnsw_ef=ef)
+                        yield Plan(budget, prefetch=prefetch, narrow=narrow, hnsw_ef=ef, whole=whole)
 
 
 def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
@@ -203,6 +221,8 @@ def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
     stages.append(final)
     if plan.oversampling is not None:
         stages[0] = replace(stages[0], quantized=True, oversampling=plan.oversampling)
+    if plan.whole is not None:
+        stages.append(Stage(vector_name(plan.budget.document), rows, plan.whole, whole=True))
     return stages
 
 

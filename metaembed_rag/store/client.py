@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from qdrant_client import QdrantClient, models
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays
+from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays, join_rows
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
 from metaembed_rag.store.layout import (
     PRECISION_SINCE,
@@ -316,6 +316,25 @@ class ClientEngine:
             with_payload=True,
         )
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
+
+    @_guarded
+    def similarities(self, vector: str, rows: FloatArray, ids: Sequence[str]) -> dict[str, FloatArray]:
+        chosen = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
+        requests = []
+        for row in rows:
+            stage = Stage(vector, row if vector == vector_name(1) else row[None], len(ids))
+            requests.append(
+                models.QueryRequest(
+                    query=stage.query.tolist(),
+                    using=vector,
+                    limit=len(ids),
+                    params=self._params(stage),
+                    filter=chosen,
+                    with_payload=False,
+                )
+            )
+        found = self._client.query_batch_points(self._collection, requests)
+        return join_rows([{str(hit.id): float(hit.score) for hit in response.points} for response in found])
 
     def _params(self, stage: Stage) -> models.SearchParams | None:
         if self.name == "local":

@@ -53,6 +53,9 @@ class Stage:
             multivectors, which have none, are scanned.
         oversampling: so many times ``limit`` points are picked by codes before they are rescored; at least 1.
         rescore: order the points that the codes picked by the stored vectors, and return scores of these.
+        whole: only for the last stage: rank the pages of the points found by all of their windows, each query row by
+            the best of them; ``query`` is ``[rows, dim]`` for ``meta_1`` too. The store's own step: engines never see
+            it.
     """
 
     vector: str
@@ -63,6 +66,7 @@ class Stage:
     quantized: bool = False
     oversampling: float | None = None
     rescore: bool = True
+    whole: bool = False
 
 
 class Engine(Protocol):
@@ -122,6 +126,17 @@ class Engine(Protocol):
     def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
         """Run stages, first to last; the filter applies in every one."""
 
+    def similarities(self, vector: str, rows: FloatArray, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """Each query row's largest dot product with the rows of a named vector: ``[rows]`` by point id.
+
+        By stored vectors, never by codes; absent points are absent.
+
+        Args:
+            vector: its name.
+            rows: ``[rows, dim]``.
+            ids: at least one point.
+        """
+
     def optimize(self) -> None:
         """Build graphs and reclaim space, where that is explicit."""
 
@@ -135,3 +150,9 @@ class Engine(Protocol):
 def as_arrays(vectors: Any) -> dict[str, FloatArray]:
     """Named vectors as engines return them, each as float32 ``[rows, dim]``."""
     return {name: np.atleast_2d(np.asarray(rows, dtype=np.float32)) for name, rows in (vectors or {}).items()}
+
+
+def join_rows(answers: Sequence[Mapping[str, float]]) -> dict[str, FloatArray]:
+    """Scores of points, a mapping for each query row, as ``[rows]`` by point id: points that all of them hold."""
+    known = [point for point in answers[0] if all(point in answer for answer in answers)] if answers else []
+    return {point: np.asarray([answer[point] for answer in answers], dtype=np.float32) for point in known}

@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -325,33 +326,41 @@ class Store:
         """The best points, at most one a page, best first; ties in the order of their ids.
 
         Args:
-            stages: from ``build_stages``.
+            stages: from ``build_stages``. After one that is ``whole``, a point is its page's best window, and its
+                score that of the page.
             filter: applied in every stage, together with visibility.
             limit: pages at most.
         """
         self._check_documents()
         condition = self._my_visible & filter
+        *stages, last = stages
+        whole = last if last.whole else None
+        if whole is None:
+            stages.append(last)
         # Pages may have several windows: ask for as many points as that many pages have on average and some.
-        wanted = limit + 8
+        wanted = limit + 8 if whole is None else max(limit + 8, whole.limit)
         tries = _SEARCH_TRIES
         while True:
+            ask = partial(self._engine.query, stages, condition, wanted)
             with self._calling():
-                found = self._query(stages, condition, wanted)
+                found = self._scored(stages, ask)
                 best = _best_per_page(found)
                 if len(best) < limit and len(found) == wanted:
                     wanted *= 2
                     continue
-                completed = self._with_texts(best[:limit])
+                ranked = best if whole is None else self._by_whole_pages(whole, best, condition)
+                completed = None if ranked is None else self._with_texts(ranked[:limit])
             if completed is not None:
                 return completed
             tries -= 1
             if not tries:
                 raise StoreError("pages were replaced faster than they could be read: search again")
 
-    def _query(self, stages: Sequence[Stage], condition: Filter, wanted: int) -> list[Scored]:
+    def _scored(self, stages: Sequence[Stage], ask: Callable[[], T]) -> T:
+        """Ask the engine for scores by the vectors of stages, which another client may drop meanwhile."""
         self._check_stages(stages)
         try:
-            return self._engine.query(stages, condition, wanted)
+            return ask()
         except RefusedError:
             self.refresh()
             self._check_stages(stages)
@@ -365,6 +374,33 @@ class Store:
                 f"this index no longer stores {', '.join(gone)}: it was resized to "
                 f"{self.known_schema.groups[-1]} document Meta Tokens; search again"
             )
+
+    def _by_whole_pages(self, stage: Stage, found: list[Scored], condition: Filter) -> list[Scored] | None:
+        """Score pages by all of their windows, each query row by the best of them, and order them anew.
+
+        Returns:
+            None if a page was replaced in between.
+        """
+        windows: dict[str, list[str]] = {scored.payload["id"]: [] for scored in found}
+        for chunk in _chunks(list(windows)):
+            for identifier, payload in self._engine.scroll(condition & match("id", *chunk), ["id"]):
+                windows[payload["id"]].append(identifier)
+        if any(scored.id not in windows[scored.payload["id"]] for scored in found):
+            return None
+        several = [identifier for members in windows.values() if len(members) > 1 for identifier in members]
+        rows: dict[str, FloatArray] = {}
+        for chunk in _chunks(several):
+            rows |= self._scored([stage], partial(self._engine.similarities, stage.vector, stage.query, chunk))
+        if len(rows) < len(several):
+            return None
+        scored_anew = []
+        for scored in found:
+            members = windows[scored.payload["id"]]
+            if len(members) > 1:
+                score = float(np.max([rows[identifier] for identifier in members], axis=0).sum())
+                scored = Scored(scored.id, score, scored.payload)
+            scored_anew.append(scored)
+        return _best_per_page(scored_anew)
 
     def _with_texts(self, found: Sequence[Scored]) -> list[Scored] | None:
         """Fetch the text of pages that were found by a later window: the first one carries it.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
@@ -60,7 +61,7 @@ def test_all_tokens_is_maxsim_over_every_token(
 ) -> None:
     seen: list[np.ndarray] = []
 
-    def watch(benchmark, score, starts):
+    def watch(benchmark, score):
         seen.append(score(0, 2))
         return Figures(1, 1, 1, 1, 1, 1, 2)
 
@@ -76,8 +77,10 @@ def test_all_tokens_is_maxsim_over_every_token(
     expected = [
         [(unit(query) @ document.T).max(axis=1).sum() for document in documents] for query in HARBOUR.queries.values()
     ]
-    np.testing.assert_allclose(seen[0], expected, atol=1e-4)
-    assert measured.page_bytes == pytest.approx(sum(map(len, documents)) * 384 * 4 / 3)
+    best, whole = seen
+    np.testing.assert_allclose(best, expected, atol=1e-4)
+    np.testing.assert_array_equal(best, whole)  # every document is one window
+    assert measured.best.page_bytes == pytest.approx(sum(map(len, documents)) * 384 * 4 / 3)
 
 
 def test_a_trained_encoder_is_scored_by_its_own_vectors() -> None:
@@ -85,9 +88,29 @@ def test_a_trained_encoder_is_scored_by_its_own_vectors() -> None:
     benchmark = replace(HARBOUR, queries=dict(HARBOUR.documents), relevant={name: {name: 1.0} for name in "abc"})
     measured = trained_tokens(benchmark, encoder)
     # A text lies nearest to itself whatever the projection, which is random here.
-    assert measured.figures.p1 == 1.0
+    assert measured.best.figures.p1 == measured.whole.figures.p1 == 1.0
     tokens = sum(map(len, encoder.encode_document(list(HARBOUR.documents.values()))))
-    assert measured.page_bytes == pytest.approx(tokens * 128 * 4 / 3)
+    assert measured.best.page_bytes == pytest.approx(tokens * 128 * 4 / 3)
+
+
+def test_late_interaction_ranks_by_the_best_window_and_by_all_of_them() -> None:
+    places = {"red": 0, "boat": 1, "sail": 2}
+
+    class Words:
+        """A direction for every word; others share the last."""
+
+        def encode(self, texts, **options):
+            return [torch.eye(4)[[places.get(word, 3) for word in text.split()]] for text in texts]
+
+    benchmark = Benchmark(
+        "w", {"q": "red boat sail"}, {"apart": "red | boat | sail", "close": "red boat"}, {"q": {"apart": 1.0}}
+    )
+    for at_once in (1, 512):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(baselines, "TEXTS_AT_ONCE", at_once)
+            measured = all_tokens(benchmark, Words(), lambda text: text.split(" | "))
+        assert (measured.best.figures.p1, measured.whole.figures.p1) == (0.0, 1.0)
+        assert measured.best.page_bytes == 5 * 4 * 4 / 2
 
 
 def test_damaged_weights_are_an_error() -> None:

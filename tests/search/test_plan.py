@@ -12,18 +12,34 @@ from metaembed_rag.errors import BudgetError
 from metaembed_rag.search.plan import (
     GRAPH_POINTS,
     PREFETCH,
+    WHOLE,
+    WHOLE_PER_RESULT,
     Plan,
     build_stages,
     candidate_plans,
     make_plan,
     resolve_budget,
+    whole_width,
 )
 from metaembed_rag.store.schema import GROUPS
 
 
 @pytest.mark.parametrize("budget", LADDER, ids=str)
 def test_a_small_index_is_scanned(budget):
-    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget)
+    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget, whole=whole_width(budget))
+
+
+def test_pages_are_ranked_by_all_windows_where_that_is_another_order():
+    assert whole_width(Budget(1, 1)) is None
+    assert all(plan.whole == whole_width(plan.budget) for plan in candidate_plans(points=5_000, codes=True))
+    assert make_plan(Budget(4, 8), points=20_000, top_k=100).whole == WHOLE_PER_RESULT * 100
+    plan = Plan(Budget(4, 8), whole=WHOLE)
+    assert plan.for_results(1) == plan
+    assert plan.for_results(100).whole == WHOLE_PER_RESULT * 100
+    assert Plan.from_dict(plan.to_dict()) == plan
+    *_, last = build_stages(plan, np.eye(16, dtype=np.float32))
+    assert (last.vector, last.query.shape, last.limit, last.whole) == ("meta_8", (4, 16), WHOLE, True)
+    assert len(plan.stages) == 2
 
 
 def test_a_larger_index_prefetches_by_the_first_token_and_then_through_the_graph():
@@ -67,6 +83,7 @@ def test_wide_budgets_are_narrowed_in_between_where_that_vector_is_stored():
     assert [(stage.vector, len(np.atleast_2d(stage.query))) for stage in stages] == [
         ("meta_1", 1),
         ("meta_8", 4),
+        ("meta_64", 16),
         ("meta_64", 16),
     ]
 

@@ -76,7 +76,14 @@ def _count(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
 
 
 def _query(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
-    wanted = models.QueryRequest(**body)
+    return _answer(client, name, models.QueryRequest(**body))
+
+
+def _query_batch(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
+    return [_answer(client, name, wanted) for wanted in models.QueryRequestBatch(**body).searches]
+
+
+def _answer(client: QdrantClient, name: str, wanted: models.QueryRequest) -> Any:
     return client.query_points(
         name,
         query=wanted.query,
@@ -108,6 +115,7 @@ _ANSWERS: dict[tuple[str, str], Answer] = {
     ("POST", "points/scroll"): _scroll,
     ("POST", "points/count"): _count,
     ("POST", "points/query"): _query,
+    ("POST", "points/query/batch"): _query_batch,
 }
 
 

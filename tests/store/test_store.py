@@ -17,7 +17,7 @@ from metaembed_rag.errors import (
     InputError,
     StoreError,
 )
-from metaembed_rag.scoring import maxsim
+from metaembed_rag.scoring import maxsim, page_maxsim
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.filters import Filter, parse_filter
 from metaembed_rag.store.open import open_engine
@@ -72,6 +72,34 @@ def test_one_result_a_page_although_pages_have_windows(store):
     found = find(store, limit=7)
     assert sorted(ids(found)) == sorted([*(f"a/{n}" for n in range(1, 6)), "b/1", "b/2"])
     assert find(store, limit=2) == found[:2]
+
+
+@pytest.mark.parametrize("budget", [Budget(4, 8), Budget(16, 64), Budget(4, 1)], ids=str)
+def test_a_page_is_scored_by_all_of_its_windows(store, budget):
+    documents = [document("a", 6, windows=5), document("b", 3), document("c", 4, windows=2)]
+    store.write(documents)
+    points = [point for written in documents for point in written.points]
+    starts = np.flatnonzero([point.window == 0 for point in points])
+    vectors = np.stack([point.vectors for point in points])[:, : budget.document]
+    expected = page_maxsim(QUERY[None, : budget.query], vectors, starts)[0]
+    order = np.argsort(-expected)
+    found = find(store, plan=Plan(budget, whole=40), limit=len(starts))
+    assert ids(found) == [points[starts[place]].id for place in order]
+    np.testing.assert_allclose([scored.score for scored in found], expected[order], atol=1e-4)
+    assert find(store, plan=Plan(budget, whole=40), limit=2) == found[:2]
+    by_best = {scored.payload["id"]: scored for scored in find(store, plan=Plan(budget), limit=len(starts))}
+    assert ids(found) != list(by_best)
+    for scored in found:  # what is shown of a page is still its best window
+        assert scored.payload["window"] == by_best[scored.payload["id"]].payload["window"]
+        assert scored.payload["text"] == by_best[scored.payload["id"]].payload["text"]
+
+
+def test_all_windows_count_under_a_filter_and_beyond_a_narrow_search(store):
+    store.write([document("a", 3, windows=9, group=1), document("b", 3, windows=9, group=2)])
+    plan = Plan(Budget(4, 8), prefetch=2, whole=1)
+    found = find(store, filter={"group": 1}, limit=3, plan=plan)
+    assert ids(found) == ids(find(store, filter={"group": 1}, limit=3, plan=Plan(Budget(4, 8), whole=1)))
+    assert {scored.payload["document"] for scored in found} == {"a"}
 
 
 def test_a_page_s_text_is_kept_once_and_found_by_every_window(store):

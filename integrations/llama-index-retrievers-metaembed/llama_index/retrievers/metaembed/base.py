@@ -127,8 +127,8 @@ class MetaEmbedRetriever(BaseRetriever):
     ) -> Self:
         """``from_nodes`` of documents.
 
-        Long ones need no splitting: each is one result, found by the best of its windows. A splitter makes results of
-        its own size.
+        Long ones need no splitting: each is one result, found by its best windows and scored by all of them. A
+        splitter makes results of its own size.
 
         Args:
             documents: to be indexed.

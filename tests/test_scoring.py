@@ -1,0 +1,41 @@
+"""Late interaction with pages of several windows, against its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metaembed_rag.errors import InputError
+from metaembed_rag.scoring import maxsim, page_maxsim
+
+GENERATOR = np.random.default_rng(0)
+QUERIES = GENERATOR.standard_normal((3, 4, 8)).astype(np.float32)
+WINDOWS = GENERATOR.standard_normal((9, 5, 8)).astype(np.float32)
+STARTS = np.asarray([0, 1, 4, 5])
+
+
+def test_a_page_is_scored_as_one_document_of_all_its_windows() -> None:
+    pages = [WINDOWS[start:end].reshape(1, -1, 8) for start, end in zip(STARTS, [1, 4, 5, 9], strict=True)]
+    expected = np.concatenate([maxsim(QUERIES, page) for page in pages], axis=1)
+    np.testing.assert_allclose(page_maxsim(QUERIES, WINDOWS, STARTS), expected, rtol=1e-6)
+    best = np.maximum.reduceat(maxsim(QUERIES, WINDOWS), STARTS, axis=1)
+    assert (expected >= best - 1e-5).all()
+    assert (expected > best + 0.1).any()
+
+
+@pytest.mark.parametrize("elements", [1, 3 * 4 * 5 * 2, 3 * 4 * 5 * 4, 10**9])
+def test_blocks_change_nothing(elements: int) -> None:
+    whole = page_maxsim(QUERIES, WINDOWS, STARTS)
+    np.testing.assert_allclose(page_maxsim(QUERIES, WINDOWS, STARTS, chunk_elements=elements), whole, rtol=1e-6)
+
+
+def test_nothing_gives_nothing() -> None:
+    nothing = np.arange(0)
+    assert page_maxsim(QUERIES, WINDOWS[:0], nothing).shape == (3, 0)
+    assert page_maxsim(QUERIES[:0], WINDOWS, STARTS).shape == (0, 4)
+
+
+@pytest.mark.parametrize("starts", [[], [1, 3], [0, 4, 4], [0, 5, 3], [0, 9]])
+def test_starts_that_do_not_cover_the_windows_are_refused(starts: list[int]) -> None:
+    with pytest.raises(InputError, match="starts must ascend from 0 and stay below the 9 windows"):
+        page_maxsim(QUERIES, WINDOWS, np.asarray(starts, dtype=np.int64))
