@@ -83,12 +83,11 @@ def explain_match(
 
 
 def _page_scores(index: MetaEmbedIndex, rows: FloatArray, hit: Hit, budget: Budget) -> FloatArray:
-    """The page's best match for each query Meta Token, in the window that scores most."""
+    """The page's best match for each query Meta Token, in any of its windows."""
     stored = index.vectors([hit.id]).get(hit.id)
     if stored is None:
         stored = index.model.encode_documents([hit.passage], budget=budget)
-    found = best_matches(rows, stored, budget.document)
-    best: FloatArray = found[:, int(found.sum(axis=0).argmax())]
+    best: FloatArray = best_matches(rows, stored, budget.document).max(axis=1)
     return best
 
 

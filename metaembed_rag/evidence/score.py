@@ -58,26 +58,16 @@ def read_alone(model: MetaEmbed, rows: FloatArray, parts: Sequence[str | Image],
     """
     if not parts:
         return np.zeros((len(rows), 0), dtype=np.float32)
-    # A part longer than the window is a paragraph without line ends; its best window counts.
+    # A part longer than the window is a paragraph without line ends; all of its windows count, as those of a page do.
     pieces: list[str | Image] = []
-    owners: list[int] = []
-    for index, part in enumerate(parts):
-        windows: list[str | Image] = (
-            [window.text for window in model.windows(part)] if isinstance(part, str) else [part]
-        )
-        pieces.extend(windows)
-        owners.extend([index] * len(windows))
+    starts: list[int] = []
+    for part in parts:
+        starts.append(len(pieces))
+        pieces.extend([window.text for window in model.windows(part)] if isinstance(part, str) else [part])
     found = best_matches(
         rows, model.encode_documents(pieces, budget=(1, budget.document), batch_size=_BATCH), budget.document
     )
-    scores = np.full((len(rows), len(parts)), -np.inf, dtype=np.float32)
-    totals = found.sum(axis=0)
-    best: dict[int, int] = {}
-    for piece, owner in enumerate(owners):
-        if owner not in best or totals[piece] > totals[best[owner]]:
-            best[owner] = piece
-    for owner, piece in best.items():
-        scores[:, owner] = found[:, piece]
+    scores: FloatArray = np.maximum.reduceat(found, starts, axis=1)
     return scores
 
 
@@ -89,11 +79,11 @@ def leave_out(model: MetaEmbed, rows: FloatArray, text: str, parts: Sequence[Pla
     Returns:
         float32 ``[q, parts]``; negative where a part was in the way.
     """
-    losses = np.zeros((len(rows), len(parts)), dtype=np.float32)
     if not text.strip():
-        return losses
+        return np.zeros((len(rows), len(parts)), dtype=np.float32)
     windows = model.windows(text)
     whole = best_matches(rows, _embed(model, [window.text for window in windows], budget), budget.document)
+    without = np.repeat(whole[:, :, None], len(parts), axis=2)
     for number, window in enumerate(windows):
         inside = [
             (index, max(part.span[0], window.span[0]), min(part.span[1], window.span[1]))
@@ -104,11 +94,9 @@ def leave_out(model: MetaEmbed, rows: FloatArray, text: str, parts: Sequence[Pla
         cut = [window.text[: start - first] + window.text[end - first :] for _, start, end in inside]
         if not cut:
             continue
-        without = best_matches(rows, _embed(model, cut, budget), budget.document)
-        for column, (index, _, _) in enumerate(inside):
-            loss = whole[:, number] - without[:, column]
-            if abs(loss.sum()) > abs(losses[:, index].sum()):
-                losses[:, index] = loss
+        indices = [index for index, _, _ in inside]
+        without[:, number, indices] = best_matches(rows, _embed(model, cut, budget), budget.document)
+    losses: FloatArray = whole.max(axis=1)[:, None] - without.max(axis=1)
     return losses
 
 
