@@ -64,6 +64,21 @@ def test_scores_are_the_model_s_own(evidence, hit, model):
     assert sum(by_token) == pytest.approx(line.score, abs=1e-4)
 
 
+def test_a_page_of_several_windows_is_explained_as_it_was_scored(index, model):
+    text = "Ferries leave at six. " + "Nothing else is known of that day. " * 60 + "Tickets cost four crowns."
+    index.add_texts([text], ids=["long"])
+    try:
+        (found,) = index.search("what do tickets for the ferry cost?", budget=4, top_k=1, filter={"source": "long"})
+        assert len(model.windows(text)) > 1
+        seen = index.explain_match("what do tickets for the ferry cost?", found)
+        assert float(seen.token_scores.sum()) == pytest.approx(found.score, abs=1e-3)
+        without = index.explain_match("what do tickets for the ferry cost?", found, method="occlusion")
+        last = without.lines[-1]
+        assert "four crowns" in last.text and last.score > 0
+    finally:
+        index.delete(ids=["long"])
+
+
 def test_heat_runs_from_nothing_to_one(evidence):
     for kind in ("words", "lines", "regions"):
         heats = [part.heat for part in evidence.parts(kind)]

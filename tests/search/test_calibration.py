@@ -138,6 +138,14 @@ def test_figures_of_another_size_or_machine_are_stale():
     assert [word in reason for word, reason in zip(("300", "Meta Tokens", "there"), reasons, strict=True)] == [True] * 3
 
 
+def test_figures_of_searches_by_the_best_window_alone_are_stale():
+    narrow, wide = measured((1, 1), 1, 0.5), measured((4, 8), 2, 0.9)
+    now = replace(wide, plan=replace(wide.plan, whole=40))
+    assert made(narrow, now).stale(points=100, groups=(1, 4, 8), machine="here") == []
+    (reason,) = made(narrow, wide).stale(points=100, groups=(1, 4, 8), machine="here")
+    assert "best window alone" in reason
+
+
 def test_a_calibration_survives_json_and_damage_is_named():
     calibration = made(measured((1, 1), 5, 0.7, stages=(5.0,)), measured((4, 8), 9, 0.9, ndcg=0.5))
     content = calibration.to_dict()

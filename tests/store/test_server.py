@@ -137,6 +137,31 @@ def test_clients_share_a_collection(server):
     two.close()
 
 
+def test_a_page_replaced_while_it_is_scored_is_searched_for_again(server, monkeypatch):
+    one, two = open_server(server.url), open_server(server.url)
+    one.write([document("a", 2, digest="1", windows=3, seed=1), document("b", windows=2)])
+    stages = build_stages(Plan(Budget(4, 8), whole=40), rows(1, 16))
+    ask = one._engine.similarities
+    seeds = iter((2, 3))
+
+    def replaced_before(vector, query, ids):
+        if (seed := next(seeds, None)) is not None:
+            two.write([document("a", 2, digest=str(seed), windows=3, seed=seed)])
+        return ask(vector, query, ids)
+
+    monkeypatch.setattr(one._engine, "similarities", replaced_before)
+    found = one.search(stages, Filter(), 10)
+    assert found == two.search(stages, Filter(), 10)
+    assert {scored.payload["text"] for scored in found} == {"a 1 3", "a 2 3", "b 1 0"}
+    requests = [request for request in server.requests if request.endswith("points/query/batch")]
+    assert len(requests) == 4  # one for all query Meta Tokens: three tries, and the other client's
+    seeds = iter(range(4, 100))
+    with pytest.raises(StoreError, match="replaced faster than they could be read"):
+        one.search(stages, Filter(), 10)
+    one.close()
+    two.close()
+
+
 def test_batches_stay_within_a_request(server):
     store = open_server(server.url, options=ServerOptions(batch_bytes=5 * 93 * 16 * 4))
     store.write([document("a", 40)])
