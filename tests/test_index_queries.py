@@ -47,6 +47,23 @@ def test_fewer_query_vectors_than_the_budget_are_all_that_counts(filled):
     assert hits[0].score <= 2
 
 
+def test_pages_of_one_window_ask_for_nothing_more(filled, monkeypatch):
+    expected = filled.search(QUERIES[0], budget=4)
+
+    def refuse(*arguments):
+        raise AssertionError("asked for windows of pages that have one")
+
+    engine = filled._store._engine
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "similarities", refuse)
+        patch.setattr(engine, "scroll", refuse)
+        assert filled.search(QUERIES[0], budget=4) == expected
+    filled.add_texts(["Nobody knows when. " * 200 + "The night boat departs at ten."], ids=["long"])
+    monkeypatch.setattr(engine, "similarities", refuse)
+    with pytest.raises(AssertionError, match="pages that have one"):
+        filled.search(QUERIES[0], budget=4)
+
+
 def test_many_queries_get_the_answers_of_each(filled):
     together = filled.search_many(QUERIES, budget=4, top_k=2)
     assert [pairs(hits) for hits in together] == [

@@ -12,15 +12,12 @@ from itertools import islice
 from typing import Any
 
 from metaembed_rag.errors import IndexMismatchError, IndexNotFoundError, StoreError
-from metaembed_rag.store.engine import Engine, Point
+from metaembed_rag.store.engine import IDS_AT_ONCE, Engine, Point
 from metaembed_rag.store.filters import Filter, match
 from metaembed_rag.store.record import COPYING, IndexRecord
 from metaembed_rag.store.schema import INDEX_POINT, Schema, check_precision, vector_name
 from metaembed_rag.store.store import Store
 from metaembed_rag.store.uploads import Uploads
-
-#: Points compared in one go: ids only.
-_IDS_AT_ONCE = 1000
 
 #: Told how many points are in the destination, of how many.
 Report = Callable[[int, int], None]
@@ -114,9 +111,9 @@ def _prepare(target: Engine, record: IndexRecord) -> None:
 def _missing(source: Engine, target: Engine, schema: Schema) -> Iterator[list[Point]]:
     """Points of the source that the destination lacks or has another payload of, in batches that fit an upload."""
     names = [vector_name(group) for group in schema.groups]
-    at_once = max(1, min(_IDS_AT_ONCE, target.batch_bytes // max(1, schema.bytes_per_point)))
+    at_once = max(1, min(IDS_AT_ONCE, target.batch_bytes // max(1, schema.bytes_per_point)))
     found = source.scroll(Filter())
-    while batch := dict(islice(found, _IDS_AT_ONCE)):
+    while batch := dict(islice(found, IDS_AT_ONCE)):
         batch.pop(INDEX_POINT, None)
         there = target.retrieve(list(batch))
         lacking = [key for key, payload in batch.items() if there.get(key) != payload]
@@ -136,7 +133,7 @@ def _point(key: str, payload: Mapping[str, Any], vectors: Mapping[str, Any], nam
 def _remove_strangers(source: Engine, target: Engine) -> None:
     """Delete what an earlier, unfinished copy brought and the source has no more."""
     found = target.scroll(Filter(must_not=(match("kind", "index"),)), ["kind"])
-    while keys := [key for key, _ in islice(found, _IDS_AT_ONCE)]:
+    while keys := [key for key, _ in islice(found, IDS_AT_ONCE)]:
         there = source.retrieve(keys)
         gone = [key for key in keys if key not in there]
         if gone:

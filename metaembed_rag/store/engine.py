@@ -15,6 +15,9 @@ from metaembed_rag.store.schema import Schema
 
 FloatArray = npt.NDArray[np.float32]
 
+#: Ids in one call: keeps messages small on a server.
+IDS_AT_ONCE = 1000
+
 
 class RefusedError(StoreError):
     """The engine understood a call and refused it: asking again as it is will not help."""
@@ -156,3 +159,9 @@ def join_rows(answers: Sequence[Mapping[str, float]]) -> dict[str, FloatArray]:
     """Scores of points, a mapping for each query row, as ``[rows]`` by point id: points that all of them hold."""
     known = [point for point in answers[0] if all(point in answer for answer in answers)] if answers else []
     return {point: np.asarray([answer[point] for answer in answers], dtype=np.float32) for point in known}
+
+
+def chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
+    """``values``, at most ``IDS_AT_ONCE`` of them at once."""
+    for start in range(0, len(values), IDS_AT_ONCE):
+        yield list(values[start : start + IDS_AT_ONCE])

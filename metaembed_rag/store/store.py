@@ -35,8 +35,9 @@ from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import BudgetError, IndexClosedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
-from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage
+from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, Match, match
+from metaembed_rag.store.ranking import best_per_page, by_whole_pages
 from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
@@ -56,8 +57,6 @@ from metaembed_rag.store.uploads import Uploads
 
 #: Pages committed at once when many small documents are written.
 _COMMIT_POINTS = 256
-#: Ids in one call: keeps messages small on a server.
-_IDS_AT_ONCE = 1000
 #: One part in so many of the points must have changed before the engine is asked to rewrite them.
 _SETTLE_SHARE = 4
 
@@ -280,14 +279,14 @@ class Store:
         with self._writing(), self._calling():
             found: dict[str, set[str]] = {}
             points: list[str] = []
-            for chunk in _chunks(list(dict.fromkeys(ids))):
+            for chunk in chunks(list(dict.fromkeys(ids))):
                 for identifier, payload in self._engine.scroll(
                     self._my_visible & match("id", *chunk), ["id", "document"]
                 ):
                     points.append(identifier)
                     found.setdefault(payload["document"], set()).add(payload["id"])
             self._forget_pages(found)
-            for chunk in _chunks(points):
+            for chunk in chunks(points):
                 self._engine.delete_ids(chunk)
             self._changed += len(points)
             return sum(len(pages) for pages in found.values())
@@ -313,7 +312,7 @@ class Store:
         if not self.exists:
             return {}
         known: dict[str, Known] = {}
-        for chunk in _chunks(list(documents)):
+        for chunk in chunks(list(documents)):
             with self._calling():
                 records = self._engine.retrieve([self._record_id(document) for document in chunk])
             for record in records.values():
@@ -344,11 +343,13 @@ class Store:
             ask = partial(self._engine.query, stages, condition, wanted)
             with self._calling():
                 found = self._scored(stages, ask)
-                best = _best_per_page(found)
+                best = best_per_page(found)
                 if len(best) < limit and len(found) == wanted:
                     wanted *= 2
                     continue
-                ranked = best if whole is None else self._by_whole_pages(whole, best, condition)
+                ranked: list[Scored] | None = best
+                if whole is not None:
+                    ranked = self._scored([whole], partial(by_whole_pages, self._engine, whole, best, condition))
                 completed = None if ranked is None else self._with_texts(ranked[:limit])
             if completed is not None:
                 return completed
@@ -374,33 +375,6 @@ class Store:
                 f"this index no longer stores {', '.join(gone)}: it was resized to "
                 f"{self.known_schema.groups[-1]} document Meta Tokens; search again"
             )
-
-    def _by_whole_pages(self, stage: Stage, found: list[Scored], condition: Filter) -> list[Scored] | None:
-        """Score pages by all of their windows, each query row by the best of them, and order them anew.
-
-        Returns:
-            None if a page was replaced in between.
-        """
-        windows: dict[str, list[str]] = {scored.payload["id"]: [] for scored in found}
-        for chunk in _chunks(list(windows)):
-            for identifier, payload in self._engine.scroll(condition & match("id", *chunk), ["id"]):
-                windows[payload["id"]].append(identifier)
-        if any(scored.id not in windows[scored.payload["id"]] for scored in found):
-            return None
-        several = [identifier for members in windows.values() if len(members) > 1 for identifier in members]
-        rows: dict[str, FloatArray] = {}
-        for chunk in _chunks(several):
-            rows |= self._scored([stage], partial(self._engine.similarities, stage.vector, stage.query, chunk))
-        if len(rows) < len(several):
-            return None
-        scored_anew = []
-        for scored in found:
-            members = windows[scored.payload["id"]]
-            if len(members) > 1:
-                score = float(np.max([rows[identifier] for identifier in members], axis=0).sum())
-                scored = Scored(scored.id, score, scored.payload)
-            scored_anew.append(scored)
-        return _best_per_page(scored_anew)
 
     def _with_texts(self, found: Sequence[Scored]) -> list[Scored] | None:
         """Fetch the text of pages that were found by a later window: the first one carries it.
@@ -435,7 +409,7 @@ class Store:
         if not self.exists:
             return []
         found: dict[str, Scored] = {}
-        for chunk in _chunks(list(dict.fromkeys(ids))):
+        for chunk in chunks(list(dict.fromkeys(ids))):
             with self._calling():
                 for identifier, payload in self._engine.scroll(self._my_visible & match("id", *chunk)):
                     if payload["window"] == 0:
@@ -449,14 +423,14 @@ class Store:
             return {}
         name = vector_name(self.known_schema.groups[-1])
         windows: dict[str, list[tuple[int, str]]] = {}
-        for chunk in _chunks(list(dict.fromkeys(ids))):
+        for chunk in chunks(list(dict.fromkeys(ids))):
             with self._calling():
                 for identifier, payload in self._engine.scroll(
                     self._my_visible & match("id", *chunk), ["id", "window"]
                 ):
                     windows.setdefault(payload["id"], []).append((payload["window"], identifier))
         rows: dict[str, FloatArray] = {}
-        for chunk in _chunks([identifier for members in windows.values() for _, identifier in members]):
+        for chunk in chunks([identifier for members in windows.values() for _, identifier in members]):
             with self._calling():
                 found = self._engine.vectors(chunk, [name])
             rows.update((identifier, vectors[name]) for identifier, vectors in found.items() if name in vectors)
@@ -641,14 +615,14 @@ class Store:
         if not set(self.known_schema.written) <= set(schema.written):
             # Visible, these points would be missing from every search by the new vectors.
             raise IndexMismatchError("another client resized the index while this was written: write it again")
-        for chunk in _chunks(pending):
+        for chunk in chunks(pending):
             self._upsert([entry.make_record() for entry in chunk])
         points = [identifier for entry in pending for identifier in entry.points]
         versions = tuple(entry.version for entry in pending)
         with self._calling():
             # In one call, however many points: a reader on a server must not see the first half of a book.
             self._engine.set_payload({"state": VISIBLE}, points)
-            for documents in _chunks([entry.document.document for entry in pending]):
+            for documents in chunks([entry.document.document for entry in pending]):
                 mine = self._my_pages & match("document", *documents)
                 self._engine.delete(Filter(must=(mine,), must_not=(Match("version", versions),)))
                 self._engine.set_payload({"complete": True}, [self._record_id(document) for document in documents])
@@ -657,7 +631,7 @@ class Store:
     def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
         """Bring records in line with the pages about to be deleted."""
         gone: list[str] = []
-        for chunk in _chunks(list(found)):
+        for chunk in chunks(list(found)):
             records = self._engine.retrieve([self._record_id(document) for document in chunk])
             for identifier, record in records.items():
                 left = [page for page in record["page_ids"] if page not in found[record["document"]]]
@@ -665,7 +639,7 @@ class Store:
                     self._engine.set_payload({"page_ids": left, "digest": ""}, [identifier])
                 else:
                     gone.append(identifier)
-        for ids in _chunks(gone):
+        for ids in chunks(gone):
             self._engine.delete_ids(ids)
 
     def _recover(self, versions: Sequence[str] | None = None) -> None:
@@ -681,7 +655,7 @@ class Store:
         with self._calling():
             left = list(self._engine.scroll(scope, ["tenant", "document", "version", "id", "state"]))
             records: dict[str, Mapping[str, Any]] = {}
-            for chunk in _chunks(sorted({_record_of(payload) for _, payload in left})):
+            for chunk in chunks(sorted({_record_of(payload) for _, payload in left})):
                 records.update(self._engine.retrieve(chunk))
             pages = {key: frozenset(record["page_ids"]) for key, record in records.items()}
             finish: list[str] = []
@@ -696,14 +670,14 @@ class Store:
                     undo.append(identifier)
                 elif payload["state"] == PENDING:
                     finish.append(identifier)
-            for ids in _chunks(finish):
+            for ids in chunks(finish):
                 self._engine.set_payload({"state": VISIBLE}, ids)
-            for ids in _chunks(undo):
+            for ids in chunks(undo):
                 self._engine.delete_ids(ids)
             for version in versions or ():
                 # Older versions of what was committed are out of the scope above.
                 committed = [r["document"] for r in records.values() if r["version"] == version]
-                for documents in _chunks(committed):
+                for documents in chunks(committed):
                     others = self._my_pages & match("document", *documents)
                     self._engine.delete(Filter(must=(others,), must_not=(Match("version", (version,)),)))
             mine = [
@@ -711,7 +685,7 @@ class Store:
                 for key, record in records.items()
                 if not record["complete"] and (versions is None or record["version"] in versions)
             ]
-            for ids in _chunks(mine):
+            for ids in chunks(mine):
                 self._engine.set_payload({"complete": True}, ids)
         self._mark(dirty=False)
 
@@ -746,17 +720,3 @@ def _check_tenant_name(tenant: object) -> None:
 
 def _record_of(payload: Mapping[str, Any]) -> str:
     return record_id(payload["document"], payload.get(TENANT_FIELD))
-
-
-def _best_per_page(found: Sequence[Scored]) -> list[Scored]:
-    best: dict[str, Scored] = {}
-    for scored in found:
-        page = scored.payload["id"]
-        if page not in best or scored.score > best[page].score:
-            best[page] = scored
-    return sorted(best.values(), key=lambda scored: (-scored.score, scored.payload["id"]))
-
-
-def _chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(values), _IDS_AT_ONCE):
-        yield list(values[start : start + _IDS_AT_ONCE])

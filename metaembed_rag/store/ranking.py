@@ -1,0 +1,62 @@
+"""From windows that an engine found to ranked pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from metaembed_rag.store.engine import Engine, FloatArray, Scored, Stage, chunks
+from metaembed_rag.store.filters import Filter, match
+
+
+def best_per_page(found: Sequence[Scored]) -> list[Scored]:
+    """The best window of each page, best first; ties in the order of the pages' ids."""
+    best: dict[str, Scored] = {}
+    for scored in found:
+        page = scored.payload["id"]
+        if page not in best or scored.score > best[page].score:
+            best[page] = scored
+    return sorted(best.values(), key=lambda scored: (-scored.score, scored.payload["id"]))
+
+
+def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condition: Filter) -> list[Scored] | None:
+    """Score pages by all of their windows, each query row by the best of them, and order them anew.
+
+    Args:
+        engine: holds the windows.
+        stage: the vector and the query rows.
+        found: one window of each page.
+        condition: what other windows of a page must match, as the one found did.
+
+    Returns:
+        None if a page was replaced in between, as another client of a server may do.
+    """
+    asked = [scored for scored in found if not _is_whole(scored)]
+    windows: dict[str, list[str]] = {scored.payload["id"]: [] for scored in asked}
+    for chunk in chunks(list(windows)):
+        for identifier, payload in engine.scroll(condition & match("id", *chunk), ["id"]):
+            windows[payload["id"]].append(identifier)
+    if any(scored.id not in windows[scored.payload["id"]] for scored in asked):
+        return None
+    points = [identifier for members in windows.values() for identifier in members]
+    rows: dict[str, FloatArray] = {}
+    for chunk in chunks(points):
+        rows |= engine.similarities(stage.vector, stage.query, chunk)
+    if len(rows) < len(points):
+        return None
+
+    def anew(scored: Scored) -> Scored:
+        members = windows.get(scored.payload["id"])
+        if members is None:
+            return scored
+        return replace(scored, score=float(np.max([rows[identifier] for identifier in members], axis=0).sum()))
+
+    return best_per_page([anew(scored) for scored in found])
+
+
+def _is_whole(window: Scored) -> bool:
+    """Whether a window is known to be all of its page: the first one carries the page's text."""
+    text = window.payload.get("text")
+    return text is not None and list(window.payload["span"]) == [0, len(text)]
