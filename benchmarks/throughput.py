@@ -131,7 +131,7 @@ def _queries(index: MetaEmbedIndex, queries: list[str]) -> dict[str, Any]:
             encoded = time.perf_counter()
             found = store.search(build_stages(plan, rows), Filter(), TOP_K)
             searched = time.perf_counter()
-            exact = store.search(build_stages(Plan(budget), full[position]), Filter(), TOP_K)
+            exact = store.search(build_stages(Plan(budget, whole=plan.whole), full[position]), Filter(), TOP_K)
             scanned = time.perf_counter()
             encoding.append(encoded - started)
             searching.append(searched - encoded)

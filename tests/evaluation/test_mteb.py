@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from metaembed_rag.errors import BudgetError, InputError
 from metaembed_rag.evaluation.local import read_task
 from metaembed_rag.evaluation.mteb import MtebModel, as_item
-from metaembed_rag.scoring import maxsim
+from metaembed_rag.scoring import maxsim, page_maxsim
 
 mteb = pytest.importorskip("mteb")
 
@@ -78,8 +78,8 @@ def test_a_long_document_counts_as_its_best_window(model, folder, monkeypatch):
     parts = [window.text for window in model.windows(f"{filler} {DOCUMENTS['solar']}")]
     assert len(parts) > 1
     query = model.encode_queries([QUERIES["q3"][0]], budget=4)
-    best = model.score(query, model.encode_documents(parts), budget=4).max()
-    assert found["q3"]["solar"] == pytest.approx(float(best), abs=1e-4)
+    whole = page_maxsim(query, model.encode_documents(parts, budget=4), np.asarray([0]))[0, 0]
+    assert found["q3"]["solar"] == pytest.approx(float(whole), abs=1e-4)
     assert set(found["q3"]) == set(DOCUMENTS)
 
 

@@ -68,12 +68,12 @@ class Dictionary:
         return [entry for entry in self.pages.values() if predicate(entry)]
 
     def score(self, query: str, budget: Budget, text: str) -> float:
-        """The best MaxSim among the windows of a page."""
+        """MaxSim of a page, all of its windows together."""
         rows = self.model.encode_queries([query])[0][: budget.query]
         if text not in self._vectors:
             self._vectors[text] = self.model.encode_documents([window.text for window in self.model.windows(text)])
         windows = self._vectors[text][:, : budget.document]
-        return float(np.einsum("qd,wkd->wqk", rows, windows).max(axis=2).sum(axis=1).max())
+        return float(np.einsum("qd,wkd->wqk", rows, windows).max(axis=(0, 2)).sum())
 
     def check_hits(self, hits: Sequence[Hit], query: str, budget: Budget, top_k: int, predicate: Predicate) -> None:
         """AssertionError unless ``hits`` are the best matching pages, in order, each as it was given."""

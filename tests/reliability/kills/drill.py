@@ -248,7 +248,7 @@ def identify(contents: list[Content], choices: Mapping[str, set[Version | None]]
 
 def best_score(subject: Subject, page: Expected, rung: Budget) -> float:
     query = subject.query()[: rung.query]
-    return float(np.max(np.einsum("qd,wkd->wqk", query, page.vectors[:, : rung.document]).max(axis=2).sum(axis=1)))
+    return float(np.einsum("qd,wkd->wqk", query, page.vectors[:, : rung.document]).max(axis=(0, 2)).sum())
 
 
 def compare_vectors(subject: Subject, expected: Mapping[str, Expected], report: KillReport) -> None:
