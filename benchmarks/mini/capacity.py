@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from options import folders_of, make_parser, no_benchmark
+from options import asked_of, folders_of, make_parser, no_benchmark
 
 from metaembed_rag import Budget, MetaEmbed
 from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
     for name, folder in folders.items():
-        report["benchmarks"][name] = _measure(model, read_benchmark(name, folder))
+        report["benchmarks"][name] = _measure(model, asked_of(options, read_benchmark(name, folder)))
     (options.out / "capacity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (options.out / "capacity.md").write_text(_markdown(report), encoding="utf-8")
     _plot(report).savefig(options.out / "capacity.png", dpi=144)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from options import folders_of, make_parser, no_benchmark
+from options import asked_of, folders_of, make_parser, no_benchmark
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.evaluation.baselines import Late, all_tokens, bm25, single_vector, trained_tokens
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, read in tasks.items():
-        benchmarks = [part.only(list(part.queries)[: options.queries or None]) for part in read()]
+        benchmarks = [asked_of(options, part) for part in read()]
         report["benchmarks"][name] = _measure(model, name, benchmarks, rivals)
         (options.out / "ladder.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "ladder.md").write_text(_markdown(report), encoding="utf-8")
@@ -166,7 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, "folder for ladder.json and ladder.md")
     parser.add_argument("--financebench", type=Path, help="local clone that holds financebench")
     parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
-    parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")
     parser.add_argument("--token-level", type=Path, help="encoder of token_level.py, one more rival")
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from metaembed_rag.evaluation.benchmarks import READERS
+from metaembed_rag.evaluation.benchmarks import READERS, Benchmark
 
 
 def model_parser(description: str | None, out: str) -> argparse.ArgumentParser:
@@ -17,16 +17,22 @@ def model_parser(description: str | None, out: str) -> argparse.ArgumentParser:
 
 
 def make_parser(description: str | None, out: str) -> argparse.ArgumentParser:
-    """``model_parser``'s, and a folder for each benchmark."""
+    """``model_parser``'s, a folder for each benchmark, and how much of it is asked."""
     parser = model_parser(description, out)
     for name in READERS:
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
+    parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     return parser
 
 
 def folders_of(options: argparse.Namespace) -> dict[str, Path]:
     """Folders of the benchmarks that were given, by name."""
     return {name: folder for name in READERS if (folder := getattr(options, name)) is not None}
+
+
+def asked_of(options: argparse.Namespace, benchmark: Benchmark) -> Benchmark:
+    """The benchmark with the first ``--queries`` of its queries."""
+    return benchmark.only(list(benchmark.queries)[: options.queries or None])
 
 
 def no_benchmark(parser: argparse.ArgumentParser) -> None:

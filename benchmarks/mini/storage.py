@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from options import folders_of, make_parser, no_benchmark
+from options import asked_of, folders_of, make_parser, no_benchmark
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.budget import LADDER
@@ -113,10 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not folders:
         no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
-    report: dict[str, Any] = {"model": model.config.name, "fingerprint": model.fingerprint, "benchmarks": {}}
+    report: dict[str, Any] = {
+        "model": model.config.name,
+        "fingerprint": model.fingerprint,
+        "queries": {},
+        "benchmarks": {},
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     for name, folder in folders.items():
-        report["benchmarks"][name] = measure(model, read_benchmark(name, folder))
+        benchmark = asked_of(options, read_benchmark(name, folder))
+        report["queries"][name] = len(benchmark.queries)
+        report["benchmarks"][name] = measure(model, benchmark)
         (options.out / "storage.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "storage.md").write_text(_markdown(report), encoding="utf-8")
 
@@ -131,7 +138,12 @@ def _markdown(report: dict[str, Any]) -> str:
         "",
     ]
     for name, rows in report["benchmarks"].items():
-        lines += [f"## {name}", "", "| format | budget | bytes | nDCG@5 | P@1 | kept |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"## {name}: {report['queries'][name]:,} queries",
+            "",
+            "| format | budget | bytes | nDCG@5 | P@1 | kept |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += [
             f"| {row['format']} | {row['budget']} | {row['page_bytes']:,} | {row['ndcg5']:.3f} | {row['p1']:.3f} "
             f"| {row['kept']:.1%} |"
