@@ -17,6 +17,10 @@ FloatArray = npt.NDArray[np.float32]
 #: Similarities held at once while scoring, so that memory stays bounded (64 MiB in float32).
 CHUNK_ELEMENTS = 16_777_216
 
+#: Windows that count together: as many as the densest printed pages have (of 1,879 of FinanceBench one has nine).
+#: Without a bound a book would outscore a note by its length alone.
+RUN = 8
+
 
 def maxsim(queries: FloatArray, documents: FloatArray, *, chunk_elements: int = CHUNK_ELEMENTS) -> FloatArray:
     """Score every query against every document.
@@ -49,7 +53,7 @@ def page_maxsim(
 
     ``score(a, p) = sum_i max_{w in p, j} <queries[a, i], windows[w, j]>``: each query token is answered by the best
     token of the whole page, so a heading in one window and a figure in another add up. Of pages of one window each
-    it is ``maxsim``.
+    it is ``maxsim``. A text of more than ``RUN`` windows counts as its best ``RUN`` in a row.
 
     Args:
         queries: ``[n, q, dim]``.
@@ -80,11 +84,45 @@ def page_maxsim(
         block = np.ascontiguousarray(windows[starts[first] : ends[last - 1]], dtype=np.float32)
         similarities = flat_queries @ block.reshape(-1, dim).T
         best = similarities.reshape(n, q, len(block), d).max(axis=3)
-        if len(block) > last - first:
-            best = np.maximum.reduceat(best, starts[first:last] - starts[first], axis=2)
-        scores[:, first:last] = best.sum(axis=1)
+        scores[:, first:last] = sum_over_pages(best, starts[first:last] - starts[first])
         first = last
     return scores
+
+
+def sum_over_pages(best: FloatArray, starts: npt.NDArray[np.integer[Any]]) -> FloatArray:
+    """Scores of pages from the best match of each query token in each window.
+
+    Args:
+        best: ``[n, q, windows]``.
+        starts: ``[pages]``, at which window each page starts.
+
+    Returns:
+        float32 ``[n, pages]``, as ``page_maxsim`` defines them.
+    """
+    if len(starts) == best.shape[2]:
+        alone: FloatArray = best.sum(axis=1)
+        return alone
+    scores: FloatArray = np.maximum.reduceat(best, starts, axis=2).sum(axis=1)
+    ends = np.append(starts[1:], best.shape[2])
+    for page in np.flatnonzero(ends - starts > RUN):
+        windows = best[:, :, starts[page] : ends[page]]
+        scores[:, page] = [best_run(found).sum() for found in windows]
+    return scores
+
+
+def best_run(found: FloatArray) -> FloatArray:
+    """The terms of a page's score: each query token's best match in the ``RUN`` windows in a row that score most.
+
+    Args:
+        found: ``[q, windows]``, the best match of each query token in each window, in the order of the text.
+
+    Returns:
+        float32 ``[q]``.
+    """
+    width = min(RUN, found.shape[1])
+    runs = np.lib.stride_tricks.sliding_window_view(found, width, axis=1).max(axis=2)
+    terms: FloatArray = runs[:, int(runs.sum(axis=0).argmax())]
+    return terms
 
 
 def maxsim_torch(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:

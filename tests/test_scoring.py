@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.scoring import maxsim, page_maxsim
+from metaembed_rag.scoring import RUN, best_run, maxsim, page_maxsim
 
 GENERATOR = np.random.default_rng(0)
 QUERIES = GENERATOR.standard_normal((3, 4, 8)).astype(np.float32)
@@ -21,6 +21,19 @@ def test_a_page_is_scored_as_one_document_of_all_its_windows() -> None:
     best = np.maximum.reduceat(maxsim(QUERIES, WINDOWS), STARTS, axis=1)
     assert (expected >= best - 1e-5).all()
     assert (expected > best + 0.1).any()
+
+
+def test_a_long_text_counts_as_its_best_windows_in_a_row() -> None:
+    long = np.concatenate([WINDOWS, WINDOWS[::-1], WINDOWS]) * GENERATOR.uniform(0.5, 1.5, (27, 1, 1)).astype(
+        np.float32
+    )
+    runs = [long[start : start + RUN].reshape(1, -1, 8) for start in range(len(long) - RUN + 1)]
+    expected = np.concatenate([maxsim(QUERIES, run) for run in runs], axis=1).max(axis=1)
+    found = page_maxsim(QUERIES, np.concatenate([WINDOWS[:2], long, WINDOWS[:1]]), np.asarray([0, 2, 29]))
+    np.testing.assert_allclose(found[:, 1], expected, rtol=1e-6)
+    assert (found[:, 1] < maxsim(QUERIES, long.reshape(1, -1, 8))[:, 0] - 0.1).any()
+    terms = best_run((QUERIES[0] @ long.reshape(-1, 8).T).reshape(4, 27, 5).max(axis=2))
+    assert terms.sum() == pytest.approx(expected[0], rel=1e-6)
 
 
 @pytest.mark.parametrize("elements", [1, 3 * 4 * 5 * 2, 3 * 4 * 5 * 4, 10**9])

@@ -14,6 +14,7 @@ from metaembed_rag.errors import MissingDependencyError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import TEXTS_AT_ONCE, cut, rank
 from metaembed_rag.evaluation.measured import Measured, median_ms
+from metaembed_rag.scoring import sum_over_pages
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def _scorer(
         return np.stack(
             [
                 np.maximum.reduceat(found.sum(axis=0), documents),
-                np.maximum.reduceat(found, documents, axis=1).sum(axis=0),
+                sum_over_pages(found[None], documents)[0],
             ]
         )
 

@@ -13,6 +13,7 @@ from metaembed_rag.evidence.evidence import Evidence
 from metaembed_rag.evidence.lines import Layout, Place, lay_out
 from metaembed_rag.evidence.score import best_matches, leave_out, read_alone, token_similarities
 from metaembed_rag.pages import Page, read_page
+from metaembed_rag.scoring import best_run
 from metaembed_rag.search.query import Query, check_query, describe_query, embed_queries
 
 if TYPE_CHECKING:
@@ -83,12 +84,11 @@ def explain_match(
 
 
 def _page_scores(index: MetaEmbedIndex, rows: FloatArray, hit: Hit, budget: Budget) -> FloatArray:
-    """The page's best match for each query Meta Token, in any of its windows."""
+    """The page's best match for each query Meta Token: the terms of its score."""
     stored = index.vectors([hit.id]).get(hit.id)
     if stored is None:
         stored = index.model.encode_documents([hit.passage], budget=budget)
-    best: FloatArray = best_matches(rows, stored, budget.document).max(axis=1)
-    return best
+    return best_run(best_matches(rows, stored, budget.document))
 
 
 def _read_again(hit: Hit) -> tuple[Page | None, Image | None, str]:

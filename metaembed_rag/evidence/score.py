@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.evidence.lines import Place
+from metaembed_rag.scoring import best_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,8 +68,8 @@ def read_alone(model: MetaEmbed, rows: FloatArray, parts: Sequence[str | Image],
     found = best_matches(
         rows, model.encode_documents(pieces, budget=(1, budget.document), batch_size=_BATCH), budget.document
     )
-    scores: FloatArray = np.maximum.reduceat(found, starts, axis=1)
-    return scores
+    ends = [*starts[1:], len(pieces)]
+    return np.stack([best_run(found[:, start:end]) for start, end in zip(starts, ends, strict=True)], axis=1)
 
 
 def leave_out(model: MetaEmbed, rows: FloatArray, text: str, parts: Sequence[Place], budget: Budget) -> FloatArray:
@@ -79,7 +80,7 @@ def leave_out(model: MetaEmbed, rows: FloatArray, text: str, parts: Sequence[Pla
     Returns:
         float32 ``[q, parts]``; negative where a part was in the way.
     """
-    if not text.strip():
+    if not parts or not text.strip():
         return np.zeros((len(rows), len(parts)), dtype=np.float32)
     windows = model.windows(text)
     whole = best_matches(rows, _embed(model, [window.text for window in windows], budget), budget.document)
@@ -96,7 +97,8 @@ def leave_out(model: MetaEmbed, rows: FloatArray, text: str, parts: Sequence[Pla
             continue
         indices = [index for index, _, _ in inside]
         without[:, number, indices] = best_matches(rows, _embed(model, cut, budget), budget.document)
-    losses: FloatArray = whole.max(axis=1)[:, None] - without.max(axis=1)
+    left = np.stack([best_run(without[:, :, column]) for column in range(len(parts))], axis=1)
+    losses: FloatArray = best_run(whole)[:, None] - left
     return losses
 
 

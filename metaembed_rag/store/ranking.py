@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metaembed_rag.scoring import best_run
 from metaembed_rag.store.engine import Engine, FloatArray, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, match
 
@@ -22,7 +23,7 @@ def best_per_page(found: Sequence[Scored]) -> list[Scored]:
 
 
 def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condition: Filter) -> list[Scored] | None:
-    """Score pages by all of their windows, each query row by the best of them, and order them anew.
+    """Score pages by all of their windows, as ``page_maxsim`` does, and order them anew.
 
     Args:
         engine: holds the windows.
@@ -34,13 +35,13 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
         None if a page was replaced in between, as another client of a server may do.
     """
     asked = [scored for scored in found if not _is_whole(scored)]
-    windows: dict[str, list[str]] = {scored.payload["id"]: [] for scored in asked}
+    windows: dict[str, dict[int, str]] = {scored.payload["id"]: {} for scored in asked}
     for chunk in chunks(list(windows)):
-        for identifier, payload in engine.scroll(condition & match("id", *chunk), ["id"]):
-            windows[payload["id"]].append(identifier)
-    if any(scored.id not in windows[scored.payload["id"]] for scored in asked):
+        for identifier, payload in engine.scroll(condition & match("id", *chunk), ["id", "window"]):
+            windows[payload["id"]][payload["window"]] = identifier
+    points = [identifier for members in windows.values() for identifier in members.values()]
+    if not {scored.id for scored in asked} <= set(points):
         return None
-    points = [identifier for members in windows.values() for identifier in members]
     rows: dict[str, FloatArray] = {}
     for chunk in chunks(points):
         rows |= engine.similarities(stage.vector, stage.query, chunk)
@@ -51,7 +52,8 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
         members = windows.get(scored.payload["id"])
         if members is None:
             return scored
-        return replace(scored, score=float(np.max([rows[identifier] for identifier in members], axis=0).sum()))
+        best = np.stack([rows[members[window]] for window in sorted(members)], axis=1)
+        return replace(scored, score=float(best_run(best).sum()))
 
     return best_per_page([anew(scored) for scored in found])
 

@@ -76,17 +76,17 @@ def test_one_result_a_page_although_pages_have_windows(store):
 
 @pytest.mark.parametrize("budget", [Budget(4, 8), Budget(16, 64), Budget(4, 1)], ids=str)
 def test_a_page_is_scored_by_all_of_its_windows(store, budget):
-    documents = [document("a", 6, windows=5), document("b", 3), document("c", 4, windows=2)]
+    documents = [document("a", 6, windows=5), document("b", 3), document("c", 4, windows=2), document("d", windows=11)]
     store.write(documents)
     points = [point for written in documents for point in written.points]
     starts = np.flatnonzero([point.window == 0 for point in points])
     vectors = np.stack([point.vectors for point in points])[:, : budget.document]
     expected = page_maxsim(QUERY[None, : budget.query], vectors, starts)[0]
     order = np.argsort(-expected)
-    found = find(store, plan=Plan(budget, whole=40), limit=len(starts))
+    found = find(store, plan=Plan(budget, whole=60), limit=len(starts))
     assert ids(found) == [points[starts[place]].id for place in order]
     np.testing.assert_allclose([scored.score for scored in found], expected[order], atol=1e-4)
-    assert find(store, plan=Plan(budget, whole=40), limit=2) == found[:2]
+    assert find(store, plan=Plan(budget, whole=60), limit=2) == found[:2]
     by_best = {scored.payload["id"]: scored for scored in find(store, plan=Plan(budget), limit=len(starts))}
     assert ids(found) != list(by_best)
     for scored in found:  # what is shown of a page is still its best window
