@@ -14,7 +14,7 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.metrics import ndcg
 from metaembed_rag.search.calibration import Calibration, Measured, Timing
 from metaembed_rag.search.machine import describe_machine
-from metaembed_rag.search.plan import SLOW_DOT_PRODUCTS, Plan, candidate_plans, whole_width
+from metaembed_rag.search.plan import SLOW_DOT_PRODUCTS, Plan, candidate_plans, needs_whole
 from metaembed_rag.search.query import FloatArray
 from metaembed_rag.search.searcher import Searcher
 from metaembed_rag.store.engine import Scored
@@ -114,8 +114,8 @@ def calibrate(
 def _reference(points: int, groups: Sequence[int]) -> Plan:
     full = Budget(LADDER[-1].query, groups[-1])
     if points * full.query * full.document <= SLOW_DOT_PRODUCTS or points <= REFERENCE_PREFETCH:
-        return Plan(full, whole=whole_width(full))
-    return Plan(full, prefetch=REFERENCE_PREFETCH, whole=whole_width(full))
+        return Plan(full, whole=needs_whole(full))
+    return Plan(full, prefetch=REFERENCE_PREFETCH, whole=needs_whole(full))
 
 
 def _encode(searcher: Searcher, queries: Sequence[str], width: int) -> tuple[list[FloatArray], list[float]]:

@@ -11,7 +11,7 @@ from metaembed_rag.budget import Budget
 from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.search.loss import PrecisionLoss
 from metaembed_rag.search.machine import describe_machine
-from metaembed_rag.search.plan import Plan
+from metaembed_rag.search.plan import Plan, needs_whole
 
 if TYPE_CHECKING:
     import os
@@ -121,7 +121,7 @@ class Calibration:
             reasons.append(f"it held {self.points} windows then and holds {points} now")
         if tuple(groups) != self.groups:
             reasons.append(f"it stored {list(self.groups)} document Meta Tokens then and stores {list(groups)} now")
-        if any(one.plan.whole is None and one.plan.budget.query > 1 for one in self.measured):
+        if any(needs_whole(one.plan.budget) and not one.plan.whole for one in self.measured):
             reasons.append("it ranked a page by its best window alone, and searches now rank it by all of them")
         here = machine or describe_machine()
         if here != self.machine:

@@ -44,15 +44,10 @@ MIDDLE = Budget(4, 8)
 GRAPH_EF_FACTOR = 2
 
 
-#: Windows whose pages are ranked by all of their windows, and how many of these each result needs: on FinanceBench,
-#: where a page has three, the best 10 pages hold what the order of all would put first 5 (benchmarks/mini/LOG.md).
-WHOLE = 40
-WHOLE_PER_RESULT = 4
-
 #: Times as many points as wanted that codes pick before they are rescored.
 TRIED_OVERSAMPLING = 2.0
 
-#: Attributes of a plan that grow with the results wanted beside ``whole``.
+#: Attributes of a plan that grow with the results wanted.
 _WIDTHS = frozenset({"prefetch", "narrow", "hnsw_ef"})
 
 
@@ -67,9 +62,9 @@ class Plan:
         hnsw_ef: candidates while the first-token stage searches the graph; None scans instead.
         oversampling: the first stage goes by the 4 bit codes that a "4bit" index keeps in memory, picks so many times
             the points it hands on, and orders these by the stored vectors; None goes by these alone.
-        whole: windows found whose pages are then ranked by all of their windows, each query Meta Token by the best of
-            them (``metaembed_rag.scoring.page_maxsim``); None ranks a page by its best window, which is the same
-            where the budget has one query Meta Token or pages have one window.
+        whole: the best pages found are then ranked by all of their windows, each query Meta Token by the best of them
+            (``metaembed_rag.scoring.page_maxsim``); else a page counts as its best window, which is the same where
+            the budget has one query Meta Token or pages have one window.
     """
 
     budget: Budget
@@ -77,7 +72,7 @@ class Plan:
     narrow: int | None = None
     hnsw_ef: int | None = None
     oversampling: float | None = None
-    whole: int | None = None
+    whole: bool = False
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -91,8 +86,8 @@ class Plan:
         parts.append(f"rescored by {self.budget}" if parts else f"exact scan by {self.budget}")
         if self.oversampling is not None:
             parts[0] += f" of 4 bit codes, {self.oversampling:g} times as many"
-        if self.whole is not None:
-            parts.append(f"pages of the best {self.whole} windows by all of their windows")
+        if self.whole:
+            parts.append("the best pages by all of their windows")
         return tuple(parts)
 
     def describe(self) -> str:
@@ -101,12 +96,13 @@ class Plan:
 
     def for_results(self, top_k: int) -> Plan:
         """The plan with stages wide enough for ``top_k`` results."""
-        whole = self.whole and max(self.whole, WHOLE_PER_RESULT * top_k)
         if self.prefetch is None:
-            return replace(self, whole=whole)
-        factor = max(1, -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch)))
+            return self
+        factor = -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch))
+        if factor <= 1:
+            return self
         wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
-        return replace(self, **wider, whole=whole)
+        return replace(self, **wider)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; ``from_dict`` reads them."""
@@ -151,7 +147,7 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
     prefetch = narrow * PREFETCH // NARROW
     graph = points > GRAPH_POINTS
-    whole = whole_width(budget, top_k)
+    whole = needs_whole(budget)
     if _dot_products(budget, points) <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
         return Plan(budget, whole=whole)
     return Plan(
@@ -163,9 +159,9 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     )
 
 
-def whole_width(budget: Budget, top_k: int = 1) -> int | None:
-    """``Plan.whole`` of a budget; None where a page's best window scores as the page does."""
-    return None if budget.query == 1 else max(WHOLE, WHOLE_PER_RESULT * top_k)
+def needs_whole(budget: Budget) -> bool:
+    """Whether a page may score otherwise than its best window does: with one query Meta Token it never does."""
+    return budget.query > 1
 
 
 def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS, codes: bool = False) -> Iterator[Plan]:
@@ -187,7 +183,7 @@ def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
     for budget in LADDER:
         if budget.document not in groups:
             continue
-        whole = whole_width(budget)
+        whole = needs_whole(budget)
         # The cheapest rung is measured whatever it costs: something must be there to fall back on.
         if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
             yield Plan(budget, whole=whole)
@@ -221,8 +217,8 @@ def build_stages(plan: Plan, rows: FloatArray) -> list[Stage]:
     stages.append(final)
     if plan.oversampling is not None:
         stages[0] = replace(stages[0], quantized=True, oversampling=plan.oversampling)
-    if plan.whole is not None:
-        stages.append(Stage(vector_name(plan.budget.document), rows, plan.whole, whole=True))
+    if plan.whole:
+        stages.append(Stage(vector_name(plan.budget.document), rows, 0, whole=True))
     return stages
 
 

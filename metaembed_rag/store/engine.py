@@ -56,9 +56,8 @@ class Stage:
             multivectors, which have none, are scanned.
         oversampling: so many times ``limit`` points are picked by codes before they are rescored; at least 1.
         rescore: order the points that the codes picked by the stored vectors, and return scores of these.
-        whole: only for the last stage: rank the pages of the points found by all of their windows, each query row by
-            the best of them; ``query`` is ``[rows, dim]`` for ``meta_1`` too. The store's own step: engines never see
-            it.
+        whole: only for the last stage: rank the best pages found by all of their windows, each query row by the best
+            of them; ``query`` is ``[rows, dim]`` for ``meta_1`` too. The store's own step: engines never see it.
     """
 
     vector: str

@@ -11,6 +11,13 @@ from metaembed_rag.scoring import best_run
 from metaembed_rag.store.engine import Engine, FloatArray, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, match
 
+#: Pages that are ranked by all of their windows for each result, and windows that are found for them: on FinanceBench,
+#: where a page has three, the best 10 pages by one window hold the best 5 by all of them (benchmarks/mini/LOG.md).
+RANKED_PER_RESULT = 2
+FOUND_PER_RESULT = 4
+#: Windows that are found beyond the results wanted, at most: engines set memory aside for all that are asked for.
+MOST_MORE = 1000
+
 
 def best_per_page(found: Sequence[Scored]) -> list[Scored]:
     """The best window of each page, best first; ties in the order of the pages' ids."""

@@ -37,7 +37,7 @@ from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, Match, match
-from metaembed_rag.store.ranking import best_per_page, by_whole_pages
+from metaembed_rag.store.ranking import FOUND_PER_RESULT, MOST_MORE, RANKED_PER_RESULT, best_per_page, by_whole_pages
 from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
@@ -337,7 +337,7 @@ class Store:
         if whole is None:
             stages.append(last)
         # Pages may have several windows: ask for as many points as that many pages have on average and some.
-        wanted = limit + 8 if whole is None else max(limit + 8, whole.limit)
+        wanted = 8 + (limit if whole is None else min(limit * FOUND_PER_RESULT, limit + MOST_MORE))
         tries = _SEARCH_TRIES
         while True:
             ask = partial(self._engine.query, stages, condition, wanted)
@@ -349,6 +349,7 @@ class Store:
                     continue
                 ranked: list[Scored] | None = best
                 if whole is not None:
+                    best = best[: limit * RANKED_PER_RESULT]
                     ranked = self._scored([whole], partial(by_whole_pages, self._engine, whole, best, condition))
                 completed = None if ranked is None else self._with_texts(ranked[:limit])
             if completed is not None:

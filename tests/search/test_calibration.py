@@ -140,7 +140,7 @@ def test_figures_of_another_size_or_machine_are_stale():
 
 def test_figures_of_searches_by_the_best_window_alone_are_stale():
     narrow, wide = measured((1, 1), 1, 0.5), measured((4, 8), 2, 0.9)
-    now = replace(wide, plan=replace(wide.plan, whole=40))
+    now = replace(wide, plan=replace(wide.plan, whole=True))
     assert made(narrow, now).stale(points=100, groups=(1, 4, 8), machine="here") == []
     (reason,) = made(narrow, wide).stale(points=100, groups=(1, 4, 8), machine="here")
     assert "best window alone" in reason

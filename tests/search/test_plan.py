@@ -12,33 +12,28 @@ from metaembed_rag.errors import BudgetError
 from metaembed_rag.search.plan import (
     GRAPH_POINTS,
     PREFETCH,
-    WHOLE,
-    WHOLE_PER_RESULT,
     Plan,
     build_stages,
     candidate_plans,
     make_plan,
+    needs_whole,
     resolve_budget,
-    whole_width,
 )
 from metaembed_rag.store.schema import GROUPS
 
 
 @pytest.mark.parametrize("budget", LADDER, ids=str)
 def test_a_small_index_is_scanned(budget):
-    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget, whole=whole_width(budget))
+    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget, whole=needs_whole(budget))
 
 
 def test_pages_are_ranked_by_all_windows_where_that_is_another_order():
-    assert whole_width(Budget(1, 1)) is None
-    assert all(plan.whole == whole_width(plan.budget) for plan in candidate_plans(points=5_000, codes=True))
-    assert make_plan(Budget(4, 8), points=20_000, top_k=100).whole == WHOLE_PER_RESULT * 100
-    plan = Plan(Budget(4, 8), whole=WHOLE)
-    assert plan.for_results(1) == plan
-    assert plan.for_results(100).whole == WHOLE_PER_RESULT * 100
+    assert [needs_whole(budget) for budget in LADDER] == [False, True, True, True, True]
+    assert all(plan.whole == needs_whole(plan.budget) for plan in candidate_plans(points=5_000, codes=True))
+    plan = Plan(Budget(4, 8), whole=True)
     assert Plan.from_dict(plan.to_dict()) == plan
     *_, last = build_stages(plan, np.eye(16, dtype=np.float32))
-    assert (last.vector, last.query.shape, last.limit, last.whole) == ("meta_8", (4, 16), WHOLE, True)
+    assert (last.vector, last.query.shape, last.whole) == ("meta_8", (4, 16), True)
     assert len(plan.stages) == 2
 
 

@@ -53,7 +53,7 @@ def faults(store):
 def seen(store, budget=Budget(4, 8)):
     """Pages that a search finds, by document: their versions and numbers."""
     found: dict[str, set[tuple[str, int]]] = {}
-    for scored in store.search(build_stages(Plan(budget, whole=8), QUERY), Filter(), 100):
+    for scored in store.search(build_stages(Plan(budget, whole=True), QUERY), Filter(), 100):
         payload = scored.payload
         found.setdefault(payload["document"], set()).add((payload["metadata"]["version"], payload["page"]))
     return found

@@ -140,7 +140,7 @@ def test_clients_share_a_collection(server):
 def test_a_page_replaced_while_it_is_scored_is_searched_for_again(server, monkeypatch):
     one, two = open_server(server.url), open_server(server.url)
     one.write([document("a", 2, digest="1", windows=3, seed=1), document("b", windows=2)])
-    stages = build_stages(Plan(Budget(4, 8), whole=40), rows(1, 16))
+    stages = build_stages(Plan(Budget(4, 8), whole=True), rows(1, 16))
     ask = one._engine.similarities
     seeds = iter((2, 3))
 

@@ -83,10 +83,10 @@ def test_a_page_is_scored_by_all_of_its_windows(store, budget):
     vectors = np.stack([point.vectors for point in points])[:, : budget.document]
     expected = page_maxsim(QUERY[None, : budget.query], vectors, starts)[0]
     order = np.argsort(-expected)
-    found = find(store, plan=Plan(budget, whole=60), limit=len(starts))
+    found = find(store, plan=Plan(budget, whole=True), limit=len(starts))
     assert ids(found) == [points[starts[place]].id for place in order]
     np.testing.assert_allclose([scored.score for scored in found], expected[order], atol=1e-4)
-    assert find(store, plan=Plan(budget, whole=60), limit=2) == found[:2]
+    assert find(store, plan=Plan(budget, whole=True), limit=8) == found[:8]
     by_best = {scored.payload["id"]: scored for scored in find(store, plan=Plan(budget), limit=len(starts))}
     assert ids(found) != list(by_best)
     for scored in found:  # what is shown of a page is still its best window
@@ -96,9 +96,9 @@ def test_a_page_is_scored_by_all_of_its_windows(store, budget):
 
 def test_all_windows_count_under_a_filter_and_beyond_a_narrow_search(store):
     store.write([document("a", 3, windows=9, group=1), document("b", 3, windows=9, group=2)])
-    plan = Plan(Budget(4, 8), prefetch=2, whole=1)
+    plan = Plan(Budget(4, 8), prefetch=2, whole=True)
     found = find(store, filter={"group": 1}, limit=3, plan=plan)
-    assert ids(found) == ids(find(store, filter={"group": 1}, limit=3, plan=Plan(Budget(4, 8), whole=1)))
+    assert ids(found) == ids(find(store, filter={"group": 1}, limit=3, plan=Plan(Budget(4, 8), whole=True)))
     assert {scored.payload["document"] for scored in found} == {"a"}
 
 

@@ -237,7 +237,7 @@ class StoreSubject(Subject):
         return _rows(7, 16)
 
     def search(self, budget: Budget) -> list[tuple[float, Content]]:
-        found = self._store.search(build_stages(Plan(budget, whole=ALL), self.query()), Filter(), ALL)
+        found = self._store.search(build_stages(Plan(budget, whole=True), self.query()), Filter(), ALL)
         return [(scored.score, _of_payload(scored)) for scored in found]
 
     def get(self, ids: Sequence[str]) -> list[Content]:
