@@ -119,8 +119,10 @@ def best_run(found: FloatArray) -> FloatArray:
     Returns:
         float32 ``[q]``.
     """
-    width = min(RUN, found.shape[1])
-    runs = np.lib.stride_tricks.sliding_window_view(found, width, axis=1).max(axis=2)
+    if found.shape[1] <= RUN:
+        whole: FloatArray = found.max(axis=1)
+        return whole
+    runs = np.lib.stride_tricks.sliding_window_view(found, RUN, axis=1).max(axis=2)
     terms: FloatArray = runs[:, int(runs.sum(axis=0).argmax())]
     return terms
 
