@@ -56,7 +56,6 @@ def test_pages_of_one_window_ask_for_nothing_more(filled, monkeypatch):
     engine = filled._store._engine
     with monkeypatch.context() as patch:
         patch.setattr(engine, "similarities", refuse)
-        patch.setattr(engine, "scroll", refuse)
         assert filled.search(QUERIES[0], budget=4) == expected
     filled.add_texts(["Nobody knows when. " * 200 + "The night boat departs at ten."], ids=["long"])
     monkeypatch.setattr(engine, "similarities", refuse)

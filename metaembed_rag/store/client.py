@@ -15,7 +15,17 @@ from typing import Any, TypeVar
 from qdrant_client import QdrantClient, models
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays, join_rows
+from metaembed_rag.store.engine import (
+    MATCHED_FIELDS,
+    FloatArray,
+    Matched,
+    Point,
+    Scored,
+    Stage,
+    as_arrays,
+    join_rows,
+    one_by_one,
+)
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Missing, Range
 from metaembed_rag.store.layout import (
     PRECISION_SINCE,
@@ -318,23 +328,21 @@ class ClientEngine:
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
 
     @_guarded
-    def similarities(self, vector: str, rows: FloatArray, ids: Sequence[str]) -> dict[str, FloatArray]:
-        chosen = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
-        requests = []
-        for row in rows:
-            stage = Stage(vector, row if vector == vector_name(1) else row[None], len(ids))
-            requests.append(
-                models.QueryRequest(
-                    query=stage.query.tolist(),
-                    using=vector,
-                    limit=len(ids),
-                    params=self._params(stage),
-                    filter=chosen,
-                    with_payload=False,
-                )
+    def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
+        condition = _filter(filter)
+        requests = [
+            models.QueryRequest(
+                query=stage.query.tolist(),
+                using=stage.vector,
+                limit=limit,
+                params=self._params(stage),
+                filter=condition,
+                with_payload=MATCHED_FIELDS if number == 0 else False,
             )
+            for number, stage in enumerate(one_by_one(vector, rows))
+        ]
         found = self._client.query_batch_points(self._collection, requests)
-        return join_rows([{str(hit.id): float(hit.score) for hit in response.points} for response in found])
+        return join_rows([response.points for response in found], limit)
 
     def _params(self, stage: Stage) -> models.SearchParams | None:
         if self.name == "local":

@@ -15,7 +15,17 @@ import qdrant_edge as qe
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
 from metaembed_rag.store.edge_repair import CONFIG_FILE, make_vectors_agree
-from metaembed_rag.store.engine import FloatArray, Point, Scored, Stage, as_arrays, join_rows
+from metaembed_rag.store.engine import (
+    MATCHED_FIELDS,
+    FloatArray,
+    Matched,
+    Point,
+    Scored,
+    Stage,
+    as_arrays,
+    join_rows,
+    one_by_one,
+)
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Match, Missing, Range
 from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, Schema, vector_name
 
@@ -220,16 +230,19 @@ class EdgeEngine:
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in self._open.query(request)]
 
     @_wrapped
-    def similarities(self, vector: str, rows: FloatArray, ids: Sequence[str]) -> dict[str, FloatArray]:
-        chosen = qe.Filter(must=[qe.HasIdCondition(set(ids))])
-        answers = []
-        for row in rows:
-            stage = Stage(vector, row if vector == vector_name(1) else row[None], len(ids))
-            request = qe.QueryRequest(
-                limit=len(ids), query=_nearest(stage), params=_params(stage), filter=chosen, with_payload=False
+    def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
+        condition = _filter(filter)
+        requests = [
+            qe.QueryRequest(
+                limit=limit,
+                query=_nearest(stage),
+                params=_params(stage),
+                filter=condition,
+                with_payload=MATCHED_FIELDS if number == 0 else False,
             )
-            answers.append({str(hit.id): float(hit.score) for hit in self._open.query(request)})
-        return join_rows(answers)
+            for number, stage in enumerate(one_by_one(vector, rows))
+        ]
+        return join_rows(self._open.query_batch(qe.QueryBatchRequest(requests)), limit)
 
     @_wrapped
     def optimize(self) -> None:

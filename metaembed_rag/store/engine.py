@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from metaembed_rag.errors import StoreError
 from metaembed_rag.store.filters import Filter
-from metaembed_rag.store.schema import Schema
+from metaembed_rag.store.schema import Schema, vector_name
 
 FloatArray = npt.NDArray[np.float32]
+
+#: Fields of a point that ``Engine.similarities`` gives.
+MATCHED_FIELDS = ["id", "window"]
 
 #: Ids in one call: keeps messages small on a server.
 IDS_AT_ONCE = 1000
@@ -39,6 +42,15 @@ class Scored:
     id: str
     score: float
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A point with its similarities ``[rows]`` to each query row; ``payload`` holds its page's id and its window."""
+
+    id: str
+    payload: Mapping[str, Any]
+    scores: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +140,19 @@ class Engine(Protocol):
     def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
         """Run stages, first to last; the filter applies in every one."""
 
-    def similarities(self, vector: str, rows: FloatArray, ids: Sequence[str]) -> dict[str, FloatArray]:
-        """Each query row's largest dot product with the rows of a named vector: ``[rows]`` by point id.
+    def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
+        """Each query row's largest dot product with the rows of a named vector, for every point that matches.
 
-        By stored vectors, never by codes; absent points are absent.
+        By stored vectors, never by codes, and in one call where there can be one.
 
         Args:
             vector: its name.
             rows: ``[rows, dim]``.
-            ids: at least one point.
+            filter: which points.
+            limit: points at most.
+
+        Returns:
+            None if ``limit`` points match or more.
         """
 
     def optimize(self) -> None:
@@ -154,10 +170,28 @@ def as_arrays(vectors: Any) -> dict[str, FloatArray]:
     return {name: np.atleast_2d(np.asarray(rows, dtype=np.float32)) for name, rows in (vectors or {}).items()}
 
 
-def join_rows(answers: Sequence[Mapping[str, float]]) -> dict[str, FloatArray]:
-    """Scores of points, a mapping for each query row, as ``[rows]`` by point id: points that all of them hold."""
-    known = [point for point in answers[0] if all(point in answer for answer in answers)] if answers else []
-    return {point: np.asarray([answer[point] for answer in answers], dtype=np.float32) for point in known}
+def one_by_one(vector: str, rows: FloatArray) -> list[Stage]:
+    """A stage for each query row: the dense vector is asked with ``[dim]``, multivectors with ``[1, dim]``."""
+    return [Stage(vector, row if vector == vector_name(1) else row[None], 0) for row in rows]
+
+
+def join_rows(answers: Sequence[Sequence[Any]], limit: int) -> list[Matched] | None:
+    """What a library answered to each query row, the first one with payloads, as ``Engine.similarities`` gives it.
+
+    A point that is not in every answer is left out: it was written or deleted in between.
+    """
+    if any(len(answer) >= limit for answer in answers):
+        return None
+    # Each id is read and hashed as seldom as can be: both take longer than the engine's own work.
+    places = {hit.id: place for place, hit in enumerate(answers[0])}
+    scores = np.full((len(places), len(answers)), np.nan, dtype=np.float32)
+    for row, answer in enumerate(answers):
+        for hit in answer:
+            place = places.get(hit.id)
+            if place is not None:
+                scores[place, row] = hit.score
+    known = [answers[0][place] for place in np.flatnonzero(np.isfinite(scores).all(axis=1))]
+    return [Matched(str(hit.id), hit.payload or {}, scores[places[hit.id]]) for hit in known]
 
 
 def chunks(values: Sequence[Any]) -> Iterator[list[Any]]:

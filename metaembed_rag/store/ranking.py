@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from metaembed_rag.scoring import best_run
-from metaembed_rag.store.engine import Engine, FloatArray, Scored, Stage, chunks
+from metaembed_rag.scoring import RUN, best_run
+from metaembed_rag.store.engine import Engine, Matched, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, match
 
 #: Pages that are ranked by all of their windows for each result, and windows that are found for them: on FinanceBench,
@@ -41,28 +41,30 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
     Returns:
         None if a page was replaced in between, as another client of a server may do.
     """
-    asked = [scored for scored in found if not _is_whole(scored)]
-    windows: dict[str, dict[int, str]] = {scored.payload["id"]: {} for scored in asked}
-    for chunk in chunks(list(windows)):
-        for identifier, payload in engine.scroll(condition & match("id", *chunk), ["id", "window"]):
-            windows[payload["id"]][payload["window"]] = identifier
-    points = [identifier for members in windows.values() for identifier in members.values()]
-    if not {scored.id for scored in asked} <= set(points):
-        return None
-    rows: dict[str, FloatArray] = {}
-    for chunk in chunks(points):
-        rows |= engine.similarities(stage.vector, stage.query, chunk)
-    if len(rows) < len(points):
+    asked = {scored.payload["id"]: scored.id for scored in found if not _is_whole(scored)}
+    windows: dict[str, dict[int, Matched]] = {page: {} for page in asked}
+    for chunk in chunks(list(asked)):
+        for matched in _similarities(engine, stage, condition & match("id", *chunk), RUN * len(chunk)):
+            windows[matched.payload["id"]][matched.payload["window"]] = matched
+    if any(point not in {one.id for one in windows[page].values()} for page, point in asked.items()):
         return None
 
     def anew(scored: Scored) -> Scored:
         members = windows.get(scored.payload["id"])
         if members is None:
             return scored
-        best = np.stack([rows[members[window]] for window in sorted(members)], axis=1)
+        best = np.stack([members[window].scores for window in sorted(members)], axis=1)
         return replace(scored, score=float(best_run(best).sum()))
 
     return best_per_page([anew(scored) for scored in found])
+
+
+def _similarities(engine: Engine, stage: Stage, condition: Filter, expected: int) -> list[Matched]:
+    """Of all points that match; ``expected`` is a guess of how many."""
+    limit = expected + 1
+    while (found := engine.similarities(stage.vector, stage.query, condition, limit)) is None:
+        limit *= 4
+    return found
 
 
 def _is_whole(window: Scored) -> bool:

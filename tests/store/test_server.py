@@ -144,10 +144,10 @@ def test_a_page_replaced_while_it_is_scored_is_searched_for_again(server, monkey
     ask = one._engine.similarities
     seeds = iter((2, 3))
 
-    def replaced_before(vector, query, ids):
+    def replaced_before(*asked):
         if (seed := next(seeds, None)) is not None:
             two.write([document("a", 2, digest=str(seed), windows=3, seed=seed)])
-        return ask(vector, query, ids)
+        return ask(*asked)
 
     monkeypatch.setattr(one._engine, "similarities", replaced_before)
     found = one.search(stages, Filter(), 10)
