@@ -190,8 +190,12 @@ def join_rows(answers: Sequence[Sequence[Any]], limit: int) -> list[Matched] | N
             place = places.get(hit.id)
             if place is not None:
                 scores[place, row] = hit.score
-    known = [answers[0][place] for place in np.flatnonzero(np.isfinite(scores).all(axis=1))]
-    return [Matched(str(hit.id), hit.payload or {}, scores[places[hit.id]]) for hit in known]
+    everywhere = np.asarray(np.isfinite(scores).all(axis=1))
+    return [
+        Matched(str(hit.id), hit.payload or {}, row)
+        for hit, row, known in zip(answers[0], scores, everywhere, strict=True)
+        if known
+    ]
 
 
 def chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
