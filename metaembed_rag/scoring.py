@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,8 +69,7 @@ def page_maxsim(
         InputError: the arrays are not three-dimensional, their ``dim`` differ, or ``starts`` do not ascend from 0.
     """
     _check_shapes(queries, windows)
-    ends = np.append(starts[1:], len(windows))
-    if len(windows) and (len(starts) == 0 or starts[0] != 0 or (ends <= starts).any()):
+    if len(windows) and (len(starts) == 0 or starts[0] != 0 or (np.append(starts[1:], len(windows)) <= starts).any()):
         raise InputError(f"starts must ascend from 0 and stay below the {len(windows)} windows")
     n, q, dim = queries.shape
     d = windows.shape[1]
@@ -78,15 +78,31 @@ def page_maxsim(
         return scores
     step = max(1, chunk_elements // max(1, n * q * d))
     flat_queries = np.ascontiguousarray(queries, dtype=np.float32).reshape(n * q, dim)
-    first = 0
-    while first < len(starts):
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + step, side="right")))
-        block = np.ascontiguousarray(windows[starts[first] : ends[last - 1]], dtype=np.float32)
+    for pages, held in page_blocks(starts, len(windows), step):
+        block = np.ascontiguousarray(windows[held], dtype=np.float32)
         similarities = flat_queries @ block.reshape(-1, dim).T
         best = similarities.reshape(n, q, len(block), d).max(axis=3)
-        scores[:, first:last] = sum_over_pages(best, starts[first:last] - starts[first])
-        first = last
+        scores[:, pages] = sum_over_pages(best, starts[pages] - held.start)
     return scores
+
+
+def page_blocks(starts: npt.NDArray[np.integer[Any]], windows: int, at_once: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of whole pages with at most ``at_once`` windows, or of one page that has more.
+
+    Args:
+        starts: ``[pages]``, at which window each page starts.
+        windows: how many there are.
+        at_once: windows of a block.
+
+    Returns:
+        the pages of each block, and their windows.
+    """
+    ends = np.append(starts[1:], windows)
+    first = 0
+    while first < len(starts):
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + at_once, side="right")))
+        yield slice(first, last), slice(int(starts[first]), int(ends[last - 1]))
+        first = last
 
 
 def sum_over_pages(best: FloatArray, starts: npt.NDArray[np.integer[Any]]) -> FloatArray:

@@ -123,9 +123,9 @@ def _measure(model: MetaEmbed, name: str, parts: Sequence[Benchmark], rivals: di
 
 def _ways(rival: str, found: Measured | Late) -> list[tuple[str, Measured]]:
     """Late interaction is measured in two ways; others have one."""
-    return (
-        [(rival, found)] if isinstance(found, Measured) else [(rival, found.best), (f"{rival}, {WHOLE}", found.whole)]
-    )
+    if isinstance(found, Measured):
+        return [(rival, found)]
+    return [(rival, found.best), (f"{rival}, {WHOLE}", found.whole)]
 
 
 def _lines(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ dimensions. A step takes about five seconds on two CPU cores.
 ``ladder.py --token-level FOLDER`` measures it beside the Meta Tokens.
 
 Example:
-    python benchmarks/mini/token_level.py --data pairs --out token-level --steps 600
+    python benchmarks/mini/token_level.py --data pairs --out token-level --steps 500
 """
 
 from __future__ import annotations

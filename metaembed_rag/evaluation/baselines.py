@@ -14,7 +14,7 @@ from metaembed_rag.errors import MissingDependencyError, ModelError
 from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import TEXTS_AT_ONCE, cut, rank
 from metaembed_rag.evaluation.measured import Measured, median_ms
-from metaembed_rag.scoring import sum_over_pages
+from metaembed_rag.scoring import page_blocks, sum_over_pages
 
 logger = logging.getLogger(__name__)
 
@@ -148,23 +148,20 @@ def _late_interaction(
 ) -> Late:
     """MaxSim over ``[tokens, dim]`` of unit length for each text."""
     texts, starts = cut(benchmark, windows)
-    ends = np.append(starts[1:], len(texts))
     queries = list(benchmark.queries.values())
     embedded = encode_queries(queries)
     blocks = []
     vectors = 0
     scoring = []
-    first = 0
-    while first < len(starts):  # all tokens of a large benchmark would not fit into memory
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + TEXTS_AT_ONCE, side="right")))
-        states = encode_documents(texts[starts[first] : ends[last - 1]])
+    # All tokens of a large benchmark would not fit into memory.
+    for documents, held in page_blocks(starts, len(texts), TEXTS_AT_ONCE):
+        states = encode_documents(texts[held])
         tokens = np.concatenate([[0], np.cumsum([len(rows) for rows in states])])
         vectors += int(tokens[-1])
-        score = _scorer(np.concatenate(states).T, tokens[:-1], starts[first:last] - starts[first])
+        score = _scorer(np.concatenate(states).T, tokens[:-1], starts[documents] - held.start)
         blocks.append(np.stack([score(rows) for rows in embedded]))
         scoring.append(median_ms(score, embedded))
-        logger.info("scored %d of %d documents by all tokens", last, len(starts))
-        first = last
+        logger.info("scored %d of %d documents by all tokens", documents.stop, len(starts))
     scores = np.concatenate(blocks, axis=2)
     size = vectors * embedded[0].shape[1] * FLOAT32 / len(starts)
     spent = median_ms(lambda query: encode_queries([query]), queries) + sum(scoring)

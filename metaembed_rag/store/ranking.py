@@ -19,6 +19,16 @@ FOUND_PER_RESULT = 4
 MOST_MORE = 1000
 
 
+def windows_wanted(pages: int, *, whole: bool) -> int:
+    """Windows to find for so many results: pages may have several, so that many and some.
+
+    Args:
+        pages: results wanted.
+        whole: the pages found will be ranked by all of their windows.
+    """
+    return 8 + (min(pages * FOUND_PER_RESULT, pages + MOST_MORE) if whole else pages)
+
+
 def best_per_page(found: Sequence[Scored]) -> list[Scored]:
     """The best window of each page, best first; ties in the order of the pages' ids."""
     best: dict[str, Scored] = {}

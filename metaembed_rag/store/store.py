@@ -37,7 +37,7 @@ from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, Match, match
-from metaembed_rag.store.ranking import FOUND_PER_RESULT, MOST_MORE, RANKED_PER_RESULT, best_per_page, by_whole_pages
+from metaembed_rag.store.ranking import RANKED_PER_RESULT, best_per_page, by_whole_pages, windows_wanted
 from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
@@ -336,8 +336,7 @@ class Store:
         whole = last if last.whole else None
         if whole is None:
             stages.append(last)
-        # Pages may have several windows: ask for as many points as that many pages have on average and some.
-        wanted = 8 + (limit if whole is None else min(limit * FOUND_PER_RESULT, limit + MOST_MORE))
+        wanted = windows_wanted(limit, whole=whole is not None)
         tries = _SEARCH_TRIES
         while True:
             ask = partial(self._engine.query, stages, condition, wanted)
