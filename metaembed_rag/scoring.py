@@ -157,9 +157,28 @@ def token_similarities(queries: torch.Tensor, documents: torch.Tensor) -> torch.
     return flat.view(n, q, m, d).transpose(1, 2)
 
 
-def reduce_maxsim(similarities: torch.Tensor) -> torch.Tensor:
-    """The sum over query tokens of the max over document tokens: ``[..., q, d]`` -> ``[...]``."""
-    return similarities.amax(dim=-1).sum(dim=-1)
+def reduce_maxsim(similarities: torch.Tensor, pages: torch.Tensor | None = None) -> torch.Tensor:
+    """The sum over query tokens of the max over document tokens: ``[n, m, q, d]`` -> ``[n, m]``.
+
+    Args:
+        similarities: of ``token_similarities``.
+        pages: ``[m]`` ascending from 0, the page of each window: the max goes over all windows of a page, as in
+            ``page_maxsim``, and the scores are ``[n, pages]``. None takes each window for a page of its own.
+    """
+    best = similarities.amax(dim=-1)
+    return (best if pages is None else best_per_page(best, pages)).sum(dim=-1)
+
+
+def best_per_page(values: torch.Tensor, pages: torch.Tensor) -> torch.Tensor:
+    """The greatest value of each page's windows: ``[n, m, ...]`` -> ``[n, pages, ...]``; differentiable.
+
+    Args:
+        values: one or several a window.
+        pages: as for ``reduce_maxsim``.
+    """
+    places = pages.view(1, -1, *[1] * (values.ndim - 2)).expand_as(values)
+    shape = (values.shape[0], int(pages[-1]) + 1, *values.shape[2:])
+    return values.new_empty(shape).scatter_reduce(1, places, values, "amax", include_self=False)
 
 
 def _check_shapes(queries: Any, documents: Any) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.scoring import RUN, best_run, maxsim, page_maxsim
+from metaembed_rag.scoring import RUN, best_run, maxsim, page_maxsim, reduce_maxsim, token_similarities
 
 GENERATOR = np.random.default_rng(0)
 QUERIES = GENERATOR.standard_normal((3, 4, 8)).astype(np.float32)
@@ -52,3 +53,12 @@ def test_nothing_gives_nothing() -> None:
 def test_starts_that_do_not_cover_the_windows_are_refused(starts: list[int]) -> None:
     with pytest.raises(InputError, match="starts must ascend from 0 and stay below the 9 windows"):
         page_maxsim(QUERIES, WINDOWS, np.asarray(starts, dtype=np.int64))
+
+
+def test_torch_and_numpy_score_pages_alike():
+    similarities = token_similarities(torch.from_numpy(QUERIES), torch.from_numpy(WINDOWS))
+    pages = torch.from_numpy(np.searchsorted(STARTS, np.arange(len(WINDOWS)), side="right") - 1)
+    found = reduce_maxsim(similarities, pages)
+    np.testing.assert_allclose(found.numpy(), page_maxsim(QUERIES, WINDOWS, STARTS), rtol=1e-5)
+    alone = reduce_maxsim(similarities, torch.arange(len(WINDOWS)))
+    torch.testing.assert_close(alone, reduce_maxsim(similarities))

@@ -35,6 +35,7 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         sub_batch: pairs from one source in a row; None is a whole step.
         seed: of everything drawn.
         per_document: by source, see ``Source.per_document``.
+        chain: see ``Recipe``; None tells samples apart by their hard negatives too, which they bring.
 
     Raises:
         InputError: ``sub_batch`` does not divide a step, a source has too few distinct pairs for one, or
@@ -52,18 +53,22 @@ class SourceBatchSampler(SetEpochMixin, BatchSampler):
         sub_batch: int | None,
         seed: int,
         per_document: Mapping[str, int] | None = None,
+        chain: int | None = None,
     ) -> None:
         super().__init__(range(0), batch_size=batch_size, drop_last=False)
+        per_document = per_document or {}
         step = batch_size * processes
         if sub_batch is not None and step % sub_batch:
             raise InputError(f"sub_batch {sub_batch} must divide batch_size x processes = {step}")
         self.names = list(sources)
-        self.keys = [[_keys(row) for row in rows] for rows in sources.values()]
+        self.keys = [[_keys(row, negative=chain is None) for row in rows] for rows in sources.values()]
         self.runs = [
-            _runs(rows, keys, (per_document or {}).get(name, 1))
+            _chains(rows, keys, chain)
+            if chain is not None and name not in per_document
+            else _runs(rows, keys, per_document.get(name, 1))
             for (name, rows), keys in zip(sources.items(), self.keys, strict=True)
         ]
-        for name in per_document or {}:
+        for name in per_document:
             if not any("document" in row for row in sources[name]):
                 raise InputError(
                     f"source {name!r} has per_document, and no pair says which document it is of: "
@@ -161,8 +166,43 @@ def _runs(rows: Sequence[Triplet], keys: Sequence[frozenset[int]], size: int) ->
     return runs
 
 
-def _keys(row: Triplet) -> frozenset[int]:
+def _chains(rows: Sequence[Triplet], keys: Sequence[frozenset[int]], size: int) -> list[list[int]]:
+    """Every row once, in runs of up to ``size`` in which the positive of one is the hard negative of another.
+
+    A run grows from its first row along hard negatives, in either direction, to the nearest rows that are left.
+    """
+    answered: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
+    alike: defaultdict[tuple[str, str], dict[tuple[str, str], None]] = defaultdict(dict)  # sets that keep their order
+    for index, row in enumerate(rows):
+        positive, negative = identity(row["positive"]), identity(row["negative"])
+        answered[positive].append(index)
+        alike[positive][negative] = None
+        alike[negative][positive] = None
+    runs: list[list[int]] = []
+    left = set(range(len(rows)))
+    for first in range(len(rows)):
+        if first not in left:
+            continue
+        run: list[int] = []
+        taken: set[int] = set()
+        reached = [identity(rows[first]["positive"])]
+        for positive in reached:  # grows as it is read
+            places = [first] if not run else answered.get(positive, ())
+            index = next((place for place in places if place in left and taken.isdisjoint(keys[place])), None)
+            if index is not None:
+                run.append(index)
+                left.remove(index)
+                taken |= keys[index]
+                reached += [other for other in alike[positive] if other not in reached]
+            if len(run) == size:
+                break
+        runs.append(run)
+    return runs
+
+
+def _keys(row: Triplet, *, negative: bool) -> frozenset[int]:
     """What a row's samples are told apart by: what they show, and the pages they stand on."""
-    texts = ["\0".join(identity(sample)).encode() for sample in samples(row) if sample]
+    shown = samples(row) if negative else samples(row)[:2]
+    texts = ["\0".join(identity(sample)).encode() for sample in shown if sample]
     texts += [f"{row['document']}\0{page}\0page".encode() for page in row.get("pages", ())]
     return frozenset(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts)

@@ -62,6 +62,7 @@ class Distillation(nn.Module):
         documents: Tensor,
         query_features: dict[str, Any],
         document_features: Sequence[dict[str, Any]],
+        pages: Tensor | None = None,
     ) -> Tensor:
         """A scalar.
 
@@ -70,12 +71,13 @@ class Distillation(nn.Module):
             documents: ``[m, d, dim]``, the student's, all columns one after the other.
             query_features: what the student read.
             document_features: the same, a column each.
+            pages: of all columns' windows, see ``mmr_scores``.
         """
         asked = self.teacher.read(query_features)
         columns = [self.teacher.read(features) for features in document_features]
         loss = queries.new_zeros(())
         if self.ranking:
-            divergence = self._divergence(queries, documents, *self.teacher.scores(asked, columns))
+            divergence = self._divergence(queries, documents, *self.teacher.scores(asked, columns), pages)
             self.terms["divergence"] = round(divergence.item(), 4)
             loss = loss + self.ranking * divergence
         if self.alignment and self.projection is not None:
@@ -85,9 +87,11 @@ class Distillation(nn.Module):
             loss = loss + self.alignment * (asking + telling)
         return loss
 
-    def _divergence(self, queries: Tensor, documents: Tensor, pooled: Tensor, token_level: Tensor) -> Tensor:
+    def _divergence(
+        self, queries: Tensor, documents: Tensor, pooled: Tensor, token_level: Tensor, pages: Tensor | None
+    ) -> Tensor:
         terms = []
-        for index, scores in enumerate(mmr_scores(queries, documents, self.groups, self.similarity)):
+        for index, scores in enumerate(mmr_scores(queries, documents, self.groups, self.similarity, pages)):
             target = (pooled + token_level) / 2 if index == 0 else token_level
             terms.append(
                 nn.functional.kl_div(

@@ -39,7 +39,9 @@ def inverse_document_frequencies(texts: Iterable[str], tokenizer: Any) -> Tensor
     return weights
 
 
-def lexical_scores(queries: Tensor, documents: Tensor, weights: Tensor, ignored: Sequence[int]) -> Tensor:
+def lexical_scores(
+    queries: Tensor, documents: Tensor, weights: Tensor, ignored: Sequence[int], pages: Tensor | None = None
+) -> Tensor:
     """BM25 of every query with every document, as a share of what a query can reach.
 
     Args:
@@ -47,15 +49,18 @@ def lexical_scores(queries: Tensor, documents: Tensor, weights: Tensor, ignored:
         documents: ``[m, d]`` piece ids.
         weights: ``[vocabulary]`` of ``inverse_document_frequencies``.
         ignored: ids that are no words: special tokens and padding.
+        pages: ``[m]`` ascending from 0, where documents are windows of pages, whose words count together.
 
     Returns:
-        ``[n, m]`` in [0, 1].
+        ``[n, m]`` in [0, 1], or ``[n, pages]``.
     """
     size = len(weights)
     words = torch.ones(size, device=queries.device)
     words[list(ignored)] = 0.0
     frequency = torch.zeros(len(documents), size, device=documents.device)
     frequency.scatter_add_(1, documents, words[documents])
+    if pages is not None:
+        frequency = frequency.new_zeros(int(pages[-1]) + 1, size).index_add_(0, pages, frequency)
     lengths = frequency.sum(dim=1, keepdim=True)
     norm = K1 * (1 - B + B * lengths / lengths.mean().clamp(min=1.0))
     saturated = frequency * (K1 + 1) / (frequency + norm)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import InputError
 from metaembed_rag.scoring import reduce_maxsim, token_similarities
+from metaembed_rag.training.samples import PAGES
 
 Similarity = Literal["sum", "mean"]
 
@@ -62,19 +63,22 @@ class Objective:
         """The tokens that take part in any group."""
         return self.groups[-1]
 
-    def losses(self, queries: Tensor, documents: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(
+        self, queries: Tensor, documents: Tensor, labels: Tensor, pages: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """InfoNCE and hits of each query in each group.
 
         Args:
             queries: ``[n, q, dim]``.
             documents: ``[m, d, dim]``.
             labels: ``[n]``, which document is each query's positive; all others are its negatives.
+            pages: see ``mmr_scores``; labels then count pages.
 
         Returns:
             ``[groups, n]`` losses, and bool ``[groups, n]``: whether the positive scores highest.
         """
         losses, hits = [], []
-        for scores in mmr_scores(queries, documents, self.groups, self.similarity):
+        for scores in mmr_scores(queries, documents, self.groups, self.similarity, pages):
             losses.append(nn.functional.cross_entropy(scores / self.temperature, labels, reduction="none"))
             positive = scores.detach().gather(1, labels[:, None])
             # Ties count as misses: equal embeddings rank nothing.
@@ -89,7 +93,11 @@ class Objective:
 
 
 def mmr_scores(
-    queries: Tensor, documents: Tensor, groups: Sequence[Budget] = LADDER, similarity: Similarity = "mean"
+    queries: Tensor,
+    documents: Tensor,
+    groups: Sequence[Budget] = LADDER,
+    similarity: Similarity = "mean",
+    pages: Tensor | None = None,
 ) -> list[Tensor]:
     """MaxSim of every query with every document for every group.
 
@@ -100,9 +108,10 @@ def mmr_scores(
         documents: ``[m, d, dim]``.
         groups: budgets, each at most ``(q, d)``.
         similarity: see ``Objective``.
+        pages: ``[m]`` ascending from 0, where documents are windows of pages: see ``reduce_maxsim``.
 
     Returns:
-        one ``[n, m]`` tensor a group.
+        one ``[n, m]`` tensor a group, or ``[n, pages]``.
     """
     widest = Budget(max(group.query for group in groups), max(group.document for group in groups))
     if queries.shape[1] < widest.query or documents.shape[1] < widest.document:
@@ -112,7 +121,7 @@ def mmr_scores(
     # Autocast would round the similarities to bfloat16: an error of 0.004 is 0.13 after division by 0.03.
     with torch.autocast(queries.device.type, enabled=False):
         similarities = token_similarities(queries[:, : widest.query], documents[:, : widest.document])
-        scores = [reduce_maxsim(similarities[..., : group.query, : group.document]) for group in groups]
+        scores = [reduce_maxsim(similarities[..., : group.query, : group.document], pages) for group in groups]
     if similarity == "mean":
         scores = [score / group.query for score, group in zip(scores, groups, strict=True)]
     return scores
@@ -150,7 +159,7 @@ class Reading:
         losses: InfoNCE a group, ``[groups]``.
         accuracies: share of queries whose positive scores highest in the batch, ``[groups]``.
         queries: a few of the batch's query embeddings, ``[n, q, dim]``.
-        documents: a few of its positives' embeddings, ``[n, d, dim]``.
+        documents: a few of its positives' or their windows' embeddings, ``[n, d, dim]``.
     """
 
     losses: Tensor
@@ -165,6 +174,9 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
     Columns of a batch: query, positive, and optionally one hard negative. Every process scores its own queries
     against the documents of all processes and averages over its own queries; gradients flow back through the
     gathering, and since distributed training averages them, the scale does not depend on the number of processes.
+
+    Documents cut into windows bring ``PAGES`` and count as wholes, as they do in an index; without
+    ``mini_batch_size`` and gathering.
 
     Args:
         model: a MultiVectorEncoder ending in a MetaTokenHead.
@@ -210,11 +222,13 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         columns = [dict(features) for features in sentence_features]
         if self.uses_gradient_cache:
             return super().forward(columns, labels)
+        pages = _laid_end_to_end([features[PAGES] for features in columns[1:] if PAGES in features])
         # The backbone may change the features it is given; the teacher reads them afterwards.
-        outputs = [self.model(dict(features))["token_embeddings"] for features in columns]
-        loss = self._loss(outputs[0], torch.cat(outputs[1:]), with_backward=False)
+        read = [{key: value for key, value in features.items() if key != PAGES} for features in columns]
+        outputs = [self.model(features)["token_embeddings"] for features in read]
+        loss = self._loss(outputs[0], torch.cat(outputs[1:]), pages, with_backward=False)
         if self.distillation is not None:
-            loss = loss + self.distillation(outputs[0], torch.cat(outputs[1:]), columns[0], columns[1:])
+            loss = loss + self.distillation(outputs[0], torch.cat(outputs[1:]), columns[0], columns[1:], pages)
         return loss
 
     def calculate_loss(
@@ -224,7 +238,7 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         queries, *documents = [torch.cat(column) for column in reps]
         return self._loss(queries, torch.cat(documents), with_backward=with_backward)
 
-    def _loss(self, queries: Tensor, documents: Tensor, *, with_backward: bool) -> Tensor:
+    def _loss(self, queries: Tensor, documents: Tensor, pages: Tensor | None = None, *, with_backward: bool) -> Tensor:
         """Score the queries a mini-batch at a time, so that the similarities never stand in memory all at once."""
         gathering = self.gather_across_devices and get_world_size() > 1
         everything = all_gather_with_grad(documents) if gathering else documents
@@ -236,7 +250,8 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
         total = queries.new_zeros(())
         losses, hits = [], []
         for start in range(0, len(queries), step):
-            part, found = self.objective.losses(queries[start : start + step], leaf, labels[start : start + step])
+            rows = slice(start, start + step)
+            part, found = self.objective.losses(queries[rows], leaf, labels[rows], pages)
             loss = self.objective.combine(part).sum() / len(queries)
             if with_backward:
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -255,6 +270,14 @@ class MMRLoss(CachedMultiVectorMultipleNegativesRankingLoss):
 
     def get_config_dict(self) -> dict[str, Any]:
         return {key: str(value) for key, value in asdict(self.objective).items()}
+
+
+def _laid_end_to_end(columns: Sequence[Tensor]) -> Tensor | None:
+    """Page numbers of all columns' windows, each column counting on from the one before; None without windows."""
+    pages: list[Tensor] = []
+    for column in columns:
+        pages.append(column + (pages[-1][-1] + 1 if pages else 0))
+    return torch.cat(pages) if pages else None
 
 
 def parse_groups(value: Any) -> tuple[Budget, ...]:

@@ -69,10 +69,18 @@ class Recipe:
         temperature: of the InfoNCE term.
         similarity: "mean" or "sum" MaxSim while training; kept in the model's config.
         teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
-        lexical_share: of BM25 in those rankings; the rest is the backbone's late interaction over all tokens.
+        nested_weight: of the widest group's in-batch ranking as a teacher of the narrower groups, in place of the
+            frozen backbone's; 0 leaves it out.
+        lexical_share: of BM25 in what teaches; the rest is the backbone's late interaction over all tokens, or the
+            widest group's.
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
             needs ``positions: anchored`` and ``weighted_queries``, and no ``start``; 0 leaves it out.
+        chain: None, and each pair brings its hard negative into the batch. A number: it does not; instead up to so
+            many pairs stand in a row of which the positive of one is the hard negative of another. That halves a
+            step, which then may hold longer documents. ``per_document`` of a source goes before it.
         query_length, document_length: tokens read while training, Meta Tokens not included.
+        document_windows: windows of ``document_length`` that are read of a document at most. With several, a page
+            counts as the whole of them, as it does in an index.
         bf16: autocast to bfloat16, on processors that compute in it.
         gradient_checkpointing: compute activations twice instead of keeping them.
         attention: transformers' attention implementation.
@@ -117,10 +125,13 @@ class Recipe:
     temperature: float = 0.03
     similarity: Literal["sum", "mean"] = "mean"
     teacher_weight: float = 0.0
+    nested_weight: float = 0.0
     lexical_share: float = 0.0
     alignment_weight: float = 0.0
     query_length: int = 64
     document_length: int = 256
+    document_windows: int = 1
+    chain: int | None = None
     bf16: bool = True
     gradient_checkpointing: bool = False
     attention: str = "sdpa"
@@ -195,9 +206,13 @@ class Recipe:
         for name in ("bf16", "compile", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
-        for name in ("teacher_weight", "alignment_weight"):
+        if self.nested_weight and (self.teacher_weight or self.alignment_weight):
+            raise InputError(f"{where}: nested_weight and the frozen backbone's weights exclude each other; keep one")
+        for name in ("teacher_weight", "nested_weight", "alignment_weight"):
             if getattr(self, name) and self.mini_batch_size is not None:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
+        if self.document_windows > 1 and self.mini_batch_size is not None:
+            raise InputError(f"{where}: document_windows needs a whole batch at once; leave out mini_batch_size")
         anchored = self.positions == "anchored" and self.weighted_queries and self.dim is not None
         if self.alignment_weight and self.start is not None:
             # Principal directions of other data, in which the model to go on from would be taught to turn around.
@@ -253,13 +268,15 @@ _COUNTS = (
     "accumulation",
     "query_length",
     "document_length",
+    "document_windows",
     "save_steps",
 )
-_OPTIONAL_COUNTS = ("dim", "mini_batch_size", "sub_batch", "log_steps")
+_OPTIONAL_COUNTS = ("dim", "mini_batch_size", "sub_batch", "log_steps", "chain")
 _NUMBERS = {
     "learning_rate": (0.0, 1.0),
     "temperature": (0.0, float("inf")),
     "teacher_weight": (0.0, float("inf")),
+    "nested_weight": (0.0, float("inf")),
     "lexical_share": (0.0, 1.0),
     "alignment_weight": (0.0, float("inf")),
     "lora_dropout": (0.0, 0.99),

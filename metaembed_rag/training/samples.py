@@ -13,6 +13,8 @@ from metaembed_rag.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: Key under which ``[windows]`` page numbers, ascending from 0, travel beside the features of windows.
+PAGES = "pages"
 #: More pixels than this is refused: a decompression bomb, not a page.
 MAX_PIXELS = 100_000_000
 
@@ -22,10 +24,14 @@ class SampleReader:
 
     Args:
         preprocess: the model's own, which takes texts, PIL images and ``{"text", "image"}``.
+        cut: the windows of a document's text; None reads its beginning alone.
     """
 
-    def __init__(self, preprocess: Callable[..., dict[str, Any]]) -> None:
+    def __init__(
+        self, preprocess: Callable[..., dict[str, Any]], cut: Callable[[str], Sequence[str]] | None = None
+    ) -> None:
         self.preprocess = preprocess
+        self.cut = cut
 
     def __call__(self, inputs: Sequence[Any], **options: Any) -> dict[str, Any]:
         """Features of one column.
@@ -34,10 +40,20 @@ class SampleReader:
             inputs: texts, or ``{"text": str or None, "image": path or None}`` with at least one of the two.
             options: as for ``model.preprocess``.
 
+        Returns:
+            what ``preprocess`` gives; of documents that are cut, the windows of all, and ``PAGES``.
+
         Raises:
             InputError: an image is missing or does not decode.
         """
-        return self.preprocess([load_sample(sample) for sample in inputs], **options)
+        import torch  # who only reads data does not wait for it
+
+        loaded = [load_sample(sample) for sample in inputs]
+        if self.cut is None or options.get("task") == "query":
+            return self.preprocess(loaded, **options)
+        windows = [self.cut(sample) if isinstance(sample, str) else [sample] for sample in loaded]
+        pages = torch.tensor([page for page, parts in enumerate(windows) for _ in parts])
+        return {**self.preprocess([part for parts in windows for part in parts], **options), PAGES: pages}
 
 
 def load_sample(sample: Any) -> Any:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from metaembed_rag.embedding.tokens import META_TOKENS
-from metaembed_rag.scoring import token_similarities
+from metaembed_rag.scoring import best_per_page, token_similarities
 from metaembed_rag.training.lexicon import lexical_scores
+from metaembed_rag.training.samples import PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Column:
         weights: ``[n, t]`` how much each piece says, 0 where there are none.
         pooled: ``[n, hidden]`` the mean of the states before they were scaled, unit length.
         positions: ``[n, tokens]`` of the Meta Tokens.
+        pages: ``[n]``, the page of each, where they are windows; None where each stands alone.
     """
 
     ids: Tensor
@@ -37,6 +39,7 @@ class Column:
     weights: Tensor
     pooled: Tensor
     positions: Tensor
+    pages: Tensor | None = None
 
 
 class TokenTeacher:
@@ -68,20 +71,29 @@ class TokenTeacher:
             self.weights[ids] * mask,
             nn.functional.normalize(raw.sum(dim=1), dim=-1),
             features.get("position_ids", ids)[:, -count:],
+            features.get(PAGES),
         )
 
     @torch.no_grad()
     def scores(self, queries: Column, documents: Sequence[Column]) -> tuple[Tensor, Tensor]:
-        """Cosines of the pooled vectors, and the token-level ranking: each ``[n, m]``."""
-        pooled = torch.cat([queries.pooled @ column.pooled.T for column in documents], dim=1)
-        token_level = []
+        """Cosines of the pooled vectors, and the token-level ranking: each ``[n, m]``, or ``[n, pages]``.
+
+        A page's vectors rank as its best window does: with hundreds of them, more match by chance the longer it is,
+        which costs the backbone's late interaction up to 1.7 points (``benchmarks/mini/LOG.md``). Its words are one
+        text.
+        """
+        pooled, token_level = [], []
         for column in documents:
+            near = queries.pooled @ column.pooled.T
             late = weighted_maxsim(queries.states, queries.weights, column.states, column.mask)
+            if column.pages is not None:
+                near, late = best_per_page(near, column.pages), best_per_page(late, column.pages)
             if self.lexical:
-                words = lexical_scores(queries.ids, column.ids, self.weights, self.special_ids)
+                words = lexical_scores(queries.ids, column.ids, self.weights, self.special_ids, column.pages)
                 late = (1 - self.lexical) * late + self.lexical * words
+            pooled.append(near)
             token_level.append(late)
-        return pooled, torch.cat(token_level, dim=1)
+        return torch.cat(pooled, dim=1), torch.cat(token_level, dim=1)
 
 
 def weighted_maxsim(queries: Tensor, weights: Tensor, documents: Tensor, mask: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ from metaembed_rag.embedding.families import family_of
 from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
+from metaembed_rag.embedding.windows import cut_windows
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
 from metaembed_rag.training.alignment import principal_directions
 from metaembed_rag.training.batches import SourceBatchSampler
@@ -43,6 +45,7 @@ from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies
 from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
 from metaembed_rag.training.monitor import LOG_FILE, Monitor
+from metaembed_rag.training.nesting import Nesting
 from metaembed_rag.training.recipe import Recipe
 from metaembed_rag.training.samples import SampleReader
 from metaembed_rag.training.teacher import TokenTeacher
@@ -87,8 +90,10 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         raise InputError("the recipe asks for FSDP, which needs accelerators; leave trainer.fsdp out on processors")
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     images = family_of(recipe.model_type).vision is not None
-    if images and (recipe.teacher_weight or recipe.alignment_weight):
-        raise InputError("teacher_weight and alignment_weight distil text backbones; set them to 0 for one that sees")
+    if images and (recipe.teacher_weight or recipe.alignment_weight or (recipe.nested_weight and recipe.lexical_share)):
+        raise InputError(
+            "teacher_weight, alignment_weight and lexical_share distil text backbones; set them to 0 for one that sees"
+        )
     for name, rows in triplets.items():
         if has_images(rows) and not images:
             raise InputError(
@@ -97,19 +102,22 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
             )
     output.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(recipe, output)
+    if recipe.document_windows > 1 and arguments.world_size > 1 and recipe.gather:
+        raise InputError("document_windows needs gather: false in several processes: their pages differ in windows")
     sampler = batch_sampler(recipe, triplets, arguments.world_size)
     config = model_config(recipe)
     encoder = trainable_encoder(recipe, config)
     if recipe.compile:
         compile_layers(encoder)
+    columns = COLUMNS if recipe.chain is None else COLUMNS[:2]
     monitor = Monitor(output / LOG_FILE, encoder)
     trainer = MetaTrainer(
         model=encoder,
         args=arguments,
-        train_dataset={name: Dataset.from_list(_uniform(rows)) for name, rows in triplets.items()},
+        train_dataset={name: Dataset.from_list(_uniform(rows, columns)) for name, rows in triplets.items()},
         loss=_loss(recipe, encoder, triplets, bf16=arguments.bf16),
         data_collator=MultiVectorEncoderDataCollator(
-            preprocess_fn=SampleReader(encoder.preprocess), max_length=arguments.max_length
+            preprocess_fn=SampleReader(encoder.preprocess, _cut(recipe, encoder)), max_length=arguments.max_length
         ),
         sampler=sampler,
         monitor=monitor,
@@ -210,14 +218,40 @@ def objective_of(recipe: Recipe) -> Objective:
 
 def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool) -> MMRLoss:
     objective = objective_of(recipe)
-    teaching = recipe.teacher_weight or recipe.alignment_weight
+    distillation: nn.Module | None = None
+    if recipe.teacher_weight or recipe.alignment_weight:
+        distillation = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
+    elif recipe.nested_weight:
+        distillation = _nesting(recipe, encoder, triplets, objective)
     return MMRLoss(
         encoder,
         objective=objective,
         mini_batch_size=recipe.mini_batch_size,
         gather=recipe.gather,
-        distillation=_distillation(recipe, encoder, triplets, objective, bf16=bf16) if teaching else None,
+        distillation=distillation,
     )
+
+
+def _nesting(
+    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], objective: Objective
+) -> Nesting:
+    """The widest group as a teacher of the others."""
+    words = parts(encoder)[0].words
+    return Nesting(
+        inverse_document_frequencies(_sample(recipe, triplets), words).to(encoder.device),
+        words.all_special_ids,
+        weight=recipe.nested_weight,
+        lexical=recipe.lexical_share,
+        temperature=objective.temperature,
+        groups=objective.groups,
+        similarity=objective.similarity,
+    )
+
+
+def _sample(recipe: Recipe, triplets: dict[str, list[Triplet]]) -> list[str]:
+    """Some of the documents, to count words in."""
+    texts = [str(row["positive"]) for rows in triplets.values() for row in rows]
+    return random.Random(recipe.seed).sample(texts, min(len(texts), SAMPLED))  # noqa: S311 - nothing secret
 
 
 def _distillation(
@@ -235,8 +269,7 @@ def _distillation(
         backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
     if recipe.compile:
         compile_layers(backbone)
-    texts = [str(row["positive"]) for rows in triplets.values() for row in rows]
-    sample = random.Random(recipe.seed).sample(texts, min(len(texts), SAMPLED))  # noqa: S311 - nothing secret
+    sample = _sample(recipe, triplets)
     weights = inverse_document_frequencies(sample, transformer.words)
     special = transformer.words.all_special_ids
     teacher = TokenTeacher(backbone.to(encoder.device), weights.to(encoder.device), special, recipe.lexical_share)
@@ -275,6 +308,7 @@ def batch_sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes:
         batches=recipe.steps * recipe.accumulation,
         sub_batch=recipe.sub_batch,
         seed=recipe.seed,
+        chain=recipe.chain,
     )
 
 
@@ -313,13 +347,27 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
     )
 
 
-def _uniform(rows: list[Triplet]) -> list[dict[str, Any]]:
+def _cut(recipe: Recipe, encoder: MultiVectorEncoder) -> Callable[[str], list[str]] | None:
+    """What cuts a document's text into the windows that a recipe reads; None where it reads the first alone."""
+    if recipe.document_windows == 1:
+        return None
+    transformer, _ = parts(encoder)
+    room = recipe.document_length - transformer.words.num_special_tokens_to_add()
+
+    def cut(text: str) -> list[str]:
+        windows = cut_windows(text, transformer.offsets(text), room)
+        return [window.text for window in windows[: recipe.document_windows]]
+
+    return cut
+
+
+def _uniform(rows: list[Triplet], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Arrow columns have one type: texts where a source has no image, else text and image of every sample."""
     pictured = has_images(rows)
     return [
         {
             name: {"text": sample, "image": None} if pictured and isinstance(sample, str) else sample
-            for name, sample in zip(COLUMNS, samples(row), strict=True)
+            for name, sample in zip(columns, samples(row), strict=False)
         }
         for row in rows
     ]

@@ -24,6 +24,7 @@ from metaembed_rag.training.alignment import (
 )
 from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies, lexical_scores
+from metaembed_rag.training.samples import PAGES
 from metaembed_rag.training.teacher import TokenTeacher, weighted_maxsim
 
 
@@ -155,3 +156,20 @@ def test_embeddings_at_their_targets_leave_the_ranking_alone(teacher):
     ranking = Distillation(teacher, ranking=1.0, alignment=0.0, **options)
     assert ranking(queries, documents, asked, columns) < ranking(queries, documents.flip(0), asked, columns)
     assert not list(aligned.parameters()), "the trainer would save the teacher"
+
+
+def test_a_page_ranks_by_its_best_window_and_by_all_of_its_words(teacher):
+    asked = teacher.read(features([[10, 11], [30, 31]], 4))
+    alone = features([[10, 20, 21], [11, 22, 23], [30, 31, 24]], 8)
+    read = teacher.read({**alone, PAGES: torch.tensor([0, 0, 1])})
+    teacher.lexical = 0.0
+    pooled, ranked = teacher.scores(asked, [read])
+    each_pooled, each = teacher.scores(asked, [teacher.read(alone)])
+    torch.testing.assert_close(pooled[:, 0], each_pooled[:, :2].amax(dim=1))
+    torch.testing.assert_close(ranked[:, 0], each[:, :2].amax(dim=1))
+    torch.testing.assert_close(ranked[:, 1], each[:, 2])
+    teacher.lexical = 1.0
+    _, words = teacher.scores(asked, [read])
+    _, each = teacher.scores(asked, [teacher.read(alone)])
+    assert words[0, 0] > each[0, :2].max(), "one window has one of the two words, the page has both"
+    assert words[0, 1] == 0

@@ -122,3 +122,30 @@ def test_what_cannot_be_batched_is_told_at_once():
         sampler(sub_batch=3)
     with pytest.raises(InputError, match="'a' has per_document, and no pair"):
         sampler(per_document={"a": 4})
+
+
+def test_hard_negatives_stand_in_the_batch_as_positives():
+    # A ring in which each positive is the next one's hard negative, and pairs that no other knows.
+    ring = [{"query": f"q{n}", "positive": f"p{n}", "negative": f"p{(n + 1) % 24}"} for n in range(24)]
+    rows = [*ring, *source("loose", 8)]
+    found = list(sampler(batch_size=8, batches=8, sources={"a": rows}, weights={"a": 1.0}, chain=4))
+    assert {index for batch in found[:4] for index in batch} == set(range(32))
+    beside = 0
+    for batch in found:
+        positives = [rows[index]["positive"] for index in batch]
+        assert len(set(positives)) == 8
+        beside += sum(rows[index]["negative"] in positives for index in batch)
+    # Of four in a row three have theirs beside them; two rings' ends may meet by chance.
+    assert beside >= 3 * 6 * 2
+
+
+def test_pairs_of_one_text_never_meet_in_a_chain():
+    rows = [{"query": f"q{n}", "positive": f"p{n % 4}", "negative": f"p{(n + 1) % 4}"} for n in range(16)]
+    for batch in sampler(batch_size=4, batches=8, sources={"a": rows}, weights={"a": 1.0}, chain=4):
+        assert {rows[index]["positive"] for index in batch} == {"p0", "p1", "p2", "p3"}
+
+
+def test_documents_go_before_chains():
+    rows = [row for name in "abcd" for row in book(name, 8, per_page=1)]
+    options = {"batch_size": 4, "batches": 8, "sources": {"a": rows}, "weights": {"a": 1.0}, "per_document": {"a": 4}}
+    assert list(sampler(**options, chain=2)) == list(sampler(**options))

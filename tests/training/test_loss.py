@@ -12,6 +12,7 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.training.data import read_pairs
 from metaembed_rag.training.loss import MMRLoss, Objective, mmr_loss, mmr_scores, parse_groups
 from metaembed_rag.training.monitor import meta_token_gradients
+from metaembed_rag.training.samples import PAGES
 from metaembed_rag.training.train import model_config, trainable_encoder
 
 from . import worker
@@ -148,6 +149,28 @@ def test_gradcache_reads_the_same_in_evaluation_and_refuses_distillation(encoder
     assert values[0] == pytest.approx(values[1], abs=1e-5)
     with pytest.raises(InputError, match="mini_batch_size"):
         MMRLoss(encoder, mini_batch_size=2, distillation=torch.nn.Identity())
+
+
+def test_windows_count_as_whole_pages(encoder, miniature):
+    queries, documents, _ = batch(encoder, miniature)
+    pages = torch.tensor([0, 0, 1, 2, 2, 2])
+    queries = {key: value[:3] if torch.is_tensor(value) else value for key, value in queries.items()}
+    criterion = MMRLoss(encoder)
+    with torch.no_grad():
+        value = criterion([dict(queries), {**documents, PAGES: pages}])
+        asked, windows = (encoder(dict(column))["token_embeddings"] for column in (queries, documents))
+    losses = []
+    for group in LADDER:
+        scores = maxsim_of_pages(asked[:, : group.query], windows[:, : group.document]) / group.query
+        losses.append(torch.nn.functional.cross_entropy(scores / criterion.objective.temperature, torch.arange(3)))
+    assert value.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-4)
+    assert criterion.reading.accuracies.shape == (5,)
+
+
+def maxsim_of_pages(queries, windows):
+    """Pages of two, one and three windows, whose tokens are laid end to end."""
+    pages = [windows[:2].flatten(0, 1), windows[2], windows[3:].flatten(0, 1)]
+    return torch.stack([(queries @ page.T).amax(dim=-1).sum(dim=-1) for page in pages], dim=1)
 
 
 def test_every_meta_token_in_a_group_gets_gradient_and_no_other(encoder, miniature):

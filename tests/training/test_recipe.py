@@ -77,6 +77,12 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "alignment_weight: 1.0\n", "alignment_weight needs positions: anchored"),
         (MINIMAL + "alignment_weight: 1.0\nstart: mini\n", "alignment_weight and start exclude each other"),
         (MINIMAL + "lexical_share: 2\n", "lexical_share must be"),
+        (MINIMAL + "document_windows: 0\n", "document_windows must be"),
+        (MINIMAL + "document_windows: 4\nmini_batch_size: 4\n", "document_windows needs a whole batch"),
+        (MINIMAL + "chain: 0\n", "chain must be"),
+        (MINIMAL + "nested_weight: -1\n", "nested_weight must be"),
+        (MINIMAL + "nested_weight: 1.0\nteacher_weight: 1.0\n", "exclude each other; keep one"),
+        (MINIMAL + "nested_weight: 1.0\nmini_batch_size: 4\n", "nested_weight needs a whole batch"),
     ],
 )
 def test_mistakes_are_named(load, text, told):

@@ -67,6 +67,13 @@ def test_distillation_adds_to_the_loss(miniature, whole, tmp_path):
     assert losses(tmp_path)[1] > losses(whole)[1]
 
 
+def test_the_widest_budget_teaches_the_narrower_ones(miniature, whole, tmp_path):
+    recipe = replace(miniature.recipe, nested_weight=1.0, lexical_share=0.3)
+    train(recipe, miniature.data, tmp_path)
+    assert losses(tmp_path)[1] > losses(whole)[1]
+    assert all(row["divergence"] > 0 for row in rows(tmp_path) if "loss" in row)
+
+
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
     options = {
         "positions": "anchored",
@@ -83,6 +90,25 @@ def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
     assert all(row["divergence"] > 0 for row in logged)
     embeddings = model.encode_documents(["baba beda bafa"])
     np.testing.assert_allclose(model.encode_documents(["baba beda bafa"], budget=(1, 3)), embeddings[:, :3], atol=1e-5)
+
+
+def test_pages_are_trained_as_wholes_and_stay_apart_by_their_hard_negatives(miniature, tmp_path):
+    texts = [" ".join([f"beda{n} bafa"] * 12) for n in range(16)]
+    pairs = [{"query": f"baba {n}", "positive": texts[n], "negative": texts[(n + 1) % 16]} for n in range(16)]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "long.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    recipe = replace(
+        miniature.recipe, sources={"long": 16}, steps=2, save_steps=2, document_length=12, document_windows=3, chain=4
+    )
+    options = {"positions": "anchored", "weighted_queries": True, "teacher_weight": 1.0, "lexical_share": 0.3}
+    MetaEmbed.from_pretrained(train(replace(recipe, **options), data, tmp_path / "run"))
+    first = replace(recipe, document_windows=1)
+    train(recipe, data, tmp_path / "whole")
+    train(first, data, tmp_path / "first")
+    assert losses(tmp_path / "whole")[1] != losses(tmp_path / "first")[1], "later windows must count"
+    with pytest.raises(InputError, match="differs in document_windows; restore"):
+        train(recipe, data, tmp_path / "first")
 
 
 def test_a_run_goes_on_from_a_trained_model(miniature, whole, tmp_path):
