@@ -188,11 +188,11 @@ def _chains(rows: Sequence[Triplet], keys: Sequence[frozenset[int]], size: int) 
         reached = [identity(rows[first]["positive"])]
         for positive in reached:  # grows as it is read
             places = [first] if not run else answered.get(positive, ())
-            index = next((place for place in places if place in left and taken.isdisjoint(keys[place])), None)
-            if index is not None:
-                run.append(index)
-                left.remove(index)
-                taken |= keys[index]
+            fitting = next((place for place in places if place in left and taken.isdisjoint(keys[place])), None)
+            if fitting is not None:
+                run.append(fitting)
+                left.remove(fitting)
+                taken |= keys[fitting]
                 reached += [other for other in alike[positive] if other not in reached]
             if len(run) == size:
                 break

@@ -93,8 +93,9 @@ def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
 
 
 def test_pages_are_trained_as_wholes_and_stay_apart_by_their_hard_negatives(miniature, tmp_path):
-    texts = [" ".join([f"beda{n} bafa"] * 12) for n in range(16)]
-    pairs = [{"query": f"baba {n}", "positive": texts[n], "negative": texts[(n + 1) % 16]} for n in range(16)]
+    short = read_pairs(miniature.test)[:19]
+    texts = [" ".join(row["positive"] for row in short[n : n + 4]) for n in range(16)]
+    pairs = [{"query": short[n]["query"], "positive": texts[n], "negative": texts[(n + 1) % 16]} for n in range(16)]
     data = tmp_path / "data"
     data.mkdir()
     (data / "long.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
@@ -109,6 +110,12 @@ def test_pages_are_trained_as_wholes_and_stay_apart_by_their_hard_negatives(mini
     assert losses(tmp_path / "whole")[1] != losses(tmp_path / "first")[1], "later windows must count"
     with pytest.raises(InputError, match="differs in document_windows; restore"):
         train(recipe, data, tmp_path / "first")
+
+
+def test_whole_pages_are_not_gathered_from_several_processes(miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.MultiVectorEncoderTrainingArguments, "world_size", property(lambda self: 2))
+    with pytest.raises(InputError, match="document_windows needs gather: false"):
+        train(replace(miniature.recipe, document_windows=2), miniature.data, tmp_path)
 
 
 def test_a_run_goes_on_from_a_trained_model(miniature, whole, tmp_path):
