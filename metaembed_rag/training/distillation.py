@@ -77,9 +77,9 @@ class Distillation(nn.Module):
         columns = [self.teacher.read(features) for features in document_features]
         loss = queries.new_zeros(())
         if self.ranking:
-            divergence = self._divergence(queries, documents, *self.teacher.scores(asked, columns), pages)
-            self.terms["divergence"] = round(divergence.item(), 4)
-            loss = loss + self.ranking * divergence
+            ranked = self._divergence(queries, documents, *self.teacher.scores(asked, columns), pages)
+            self.terms["divergence"] = round(ranked.item(), 4)
+            loss = loss + self.ranking * ranked
         if self.alignment and self.projection is not None:
             wanted = torch.cat([document_targets(column, self.projection) for column in columns])
             asking, telling = _distance(queries, query_targets(asked, self.projection)), _distance(documents, wanted)
@@ -93,15 +93,15 @@ class Distillation(nn.Module):
         terms = []
         for index, scores in enumerate(mmr_scores(queries, documents, self.groups, self.similarity, pages)):
             target = (pooled + token_level) / 2 if index == 0 else token_level
-            terms.append(
-                nn.functional.kl_div(
-                    (scores / self.temperature).log_softmax(dim=-1),
-                    (target / self.teacher_temperature).log_softmax(dim=-1),
-                    log_target=True,
-                    reduction="batchmean",
-                )
-            )
+            terms.append(divergence(scores / self.temperature, target / self.teacher_temperature))
         return torch.stack(terms).mean()
+
+
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """KL divergence of one ranking from another, a scalar; both ``[n, m]`` logits, the mean over n."""
+    return nn.functional.kl_div(
+        logits.log_softmax(dim=-1), target.log_softmax(dim=-1), log_target=True, reduction="batchmean"
+    )
 
 
 def _distance(embeddings: Tensor, wanted: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.embedding.tokens import META_TOKENS
+from metaembed_rag.training.distillation import divergence
 from metaembed_rag.training.lexicon import lexical_scores
 from metaembed_rag.training.loss import mmr_scores
 from metaembed_rag.training.samples import PAGES
@@ -78,17 +79,9 @@ class Nesting(nn.Module):
                 ],
                 dim=1,
             )
-        target = target.log_softmax(dim=-1)
-        divergence = torch.stack(
-            [
-                nn.functional.kl_div(
-                    (group / self.temperature).log_softmax(dim=-1), target, log_target=True, reduction="batchmean"
-                )
-                for group in scores
-            ]
-        ).mean()
-        self.terms["divergence"] = round(divergence.item(), 4)
-        return self.weight * divergence
+        mean = torch.stack([divergence(group / self.temperature, target) for group in scores]).mean()
+        self.terms["divergence"] = round(mean.item(), 4)
+        return self.weight * mean
 
 
 def _words(features: dict[str, Any]) -> Tensor:
