@@ -3,7 +3,8 @@
 Example:
     python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
         --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
-        --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa
+        --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa \
+        --filings sec-parser-test-data --financebench financebench
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from sources.debian import read_debian
+from sources.filing_questions import read_filing_questions
+from sources.filings import financebench_companies
 from sources.manuals import read_manuals
 from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
@@ -38,6 +41,7 @@ LICENCES = {
     "tatqa": "CC BY 4.0 (NExTplusplus/TAT-QA)",
     "fetaqa": "CC BY-SA 4.0 (Yale-LILY/FeTaQA)",
     "medquad": "CC BY 4.0 (abachaa/MedQuAD)",
+    "filings": "reports on EDGAR (US SEC), each company's own (alphanome-ai/sec-parser-test-data, MIT)",
     "abstracts": "public domain (US National Library of Medicine: BioCreative V CDR and NCBI Disease corpora)",
 }
 
@@ -51,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad, --abstracts"
+            "--fetaqa, --medquad, --abstracts, --filings"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -86,6 +90,13 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["abstracts"] = lambda: read_abstracts(options.abstracts, seed, without=asked)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
+    if options.filings:
+        if options.financebench is None:
+            raise SystemExit("--filings needs --financebench too: companies of that benchmark are left out")
+        companies = financebench_companies(options.financebench)
+        sources["filings"] = lambda: read_filing_questions(
+            options.filings, seed, without=companies, processes=options.processes
+        )
     if options.debian_lists:
         sources["debian"] = lambda: read_debian(options.debian_lists, seed)
     if options.manuals:
@@ -124,8 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
     parser.add_argument("--abstracts", type=Path, nargs="+", help="clones of corpora in PubTator's format")
     parser.add_argument("--pubmedqa", type=Path, help="clone of pubmedqa/pubmedqa, whose articles are left out")
+    parser.add_argument("--filings", type=Path, help="folder of 10-K and 10-Q reports as EDGAR publishes them (HTML)")
+    parser.add_argument(
+        "--financebench", type=Path, help="clone of patronus-ai/financebench: its companies are left out"
+    )
     parser.add_argument("--pages", type=int, default=15_000, help="read manuals until this many pages")
-    parser.add_argument("--processes", type=int, default=2, help="processes that read manuals")
+    parser.add_argument("--processes", type=int, default=2, help="processes that read manuals and filings")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

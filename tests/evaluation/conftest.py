@@ -184,3 +184,45 @@ def abstracts(tmp_path: Path) -> Path:
         )
     (folder / "original-data" / "all.txt").write_text("\n".join(articles), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def filings(tmp_path: Path) -> Path:
+    """Reports of two companies in EDGAR's format, one of them a company of FinanceBench, and one of neither."""
+
+    def fact(name: str, value: str) -> str:
+        return f'<ix:nonNumeric name="dei:{name}" contextRef="c">{value}</ix:nonNumeric>'
+
+    def row(label: str, *figures: int) -> str:
+        cells = "".join(f"<td>$</td><td>({figure:,}</td><td>)</td>" for figure in figures)
+        return f'<tr><td style="x"><div>{label}</div></td>{cells}</tr>'
+
+    def report(company: str, symbol: str) -> str:
+        labels = ("Revenue from sails", "Cost of sails sold", "Research and development", "Selling and marketing",
+                  "Interest expense, net", "Provision for income taxes", "Other income, net", "Net income")  # fmt: skip
+        income = "".join(row(label, 1000 + n, 2000 + n) for n, label in enumerate(labels))
+        assets = "".join(row(f"{name} on the shore", 30 + n, 40 + n) for n, name in enumerate(
+            ("Sheds", "Slipways", "Cranes", "Moorings", "Jetties", "Lofts", "Yards")))  # fmt: skip
+        end = '<hr style="page-break-after:always"/>'
+        return f"""<?xml version="1.0"?><html><body>
+        <div style="display:none"><ix:header><ix:hidden>{fact("DocumentFiscalYearFocus", "2023")}
+        {fact("DocumentFiscalPeriodFocus", "Q2")} never to be seen</ix:hidden></ix:header></div>
+        <div>Annual report of {fact("EntityRegistrantName", company)}, traded as {fact("TradingSymbol", symbol)},
+        {"with a cover that is long enough to be a page of its own and says nothing. " * 3}</div>{end}
+        <p><b>Consolidated Statements of Income</b></p><table>{income}</table>{end}
+        <div><span style="font-weight:700">Legal Proceedings of Summer</span></div>
+        <p>{"A neighbour of the loft has sued us over the noise of our sewing machines at night. " * 4}</p>
+        <p>Marketing costs increased 5% in the quarter, mainly due to the boat show. {"It was well attended. " * 9}</p>
+        {end}<p><b>Consolidated Balance Sheets</b></p>
+        <table>{assets}{row("Total assets", 900, 800)}{row("Inventories, net", 70, 60)}</table></body></html>"""
+
+    folder = tmp_path / "filings"
+    for name, company, symbol in (("nw", "NORTHWIND SAILS, INC.", "NWS"), ("hb", "The Harbour Co.", "HBR")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "report.html").write_text(report(company, symbol), encoding="utf-8")
+    (folder / "memo.html").write_text("<p>No report at all</p>", encoding="utf-8")
+    data = tmp_path / "financebench" / "data"
+    data.mkdir(parents=True)
+    line = '{"company": "Harbour", "doc_name": "HARBOUR_2018_10K"}\n'
+    (data / "financebench_document_information.jsonl").write_text(line, encoding="utf-8")
+    return folder

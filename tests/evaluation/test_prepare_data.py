@@ -153,9 +153,46 @@ def test_every_source_gives_pairs_and_a_manifest(
         assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (tmp_path / "out" / f"{name}.jsonl").read_bytes()
 
 
+def test_filings_give_questions_with_every_page_that_answers(tmp_path: Path, filings: Path) -> None:
+    arguments = ["--filings", str(filings), "--financebench", str(tmp_path / "financebench")]
+    result = _run("--out", str(tmp_path / "out"), *arguments, "--processes", "1")
+    assert result.returncode == 0, result.stderr
+    assert "memo.html left out: it does not say" in result.stderr
+    assert "hb/report.html left out: Harbour" in result.stderr
+
+    pairs = _pairs(tmp_path / "out" / "filings.jsonl")
+    assert {pair["document"] for pair in pairs} == {"nw/report.html"}
+    everything = json.dumps(pairs)
+    assert "Harbour" not in everything
+    assert "never to be seen" not in everything
+    assert any("Northwind Sails" in pair["query"] for pair in pairs)
+    assert not any("NORTHWIND" in pair["query"] for pair in pairs)
+    asked = {kind: [pair for pair in pairs if pair["source"] == f"filings/{kind}"] for kind in ("metric", "row")}
+    # The statement of income is page 1, the balance sheet page 3, and the other one does not answer.
+    by_words = {"gross margin": 1, "effective tax rate": 1, "inventory turnover": 3, "asset turnover": 3}
+    for words, page in by_words.items():
+        pair = next(pair for pair in asked["metric"] if words in pair["query"])
+        assert page in pair["pages"]
+        assert len(set(pair["pages"])) == 2
+        assert ("Total assets" in pair["positive"]) == (page == 3)
+        assert page == 1 or "Total assets" not in pair["negative"]
+    # Cells of one row are a line, and a bracket or a sign stands by its figure.
+    assert any("Revenue from sails $ (1,000) $ (2,000)" in pair["positive"] for pair in pairs)
+    reasons = [pair for pair in pairs if pair["source"] == "filings/change"]
+    assert reasons
+    assert all("marketing costs" in pair["query"] and "boat show" in pair["positive"] for pair in reasons)
+    topics = [pair for pair in pairs if pair["source"] == "filings/topic"]
+    assert any("legal Proceedings of Summer" in pair["query"] for pair in topics)
+
+    again = _run("--out", str(tmp_path / "again"), *arguments, "--processes", "2")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again" / "filings.jsonl").read_bytes() == (tmp_path / "out" / "filings.jsonl").read_bytes()
+
+
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     assert "no source given" in _run("--out", str(tmp_path / "out")).stderr
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
     assert result.returncode != 0
     assert "apt-get update" in result.stderr
     assert "needs --pubmedqa" in _run("--out", str(tmp_path / "out"), "--abstracts", str(tmp_path)).stderr
+    assert "needs --financebench" in _run("--out", str(tmp_path / "out"), "--filings", str(tmp_path)).stderr

@@ -187,11 +187,11 @@ def _document_pairs(pages: list[ManualPage], rng: random.Random, document: str) 
     bags = [frozenset(words(" ".join(page.lines))) for page in pages]
     for place, page in enumerate(pages):
         for kind, query, line, hidden in _evidence(page, rng):
-            positive = _window(page.lines, line, hidden, rng)
+            positive = window(page.lines, line, hidden, rng)
             if len(positive) < SHORTEST_PAGE:
                 continue
             other = _other_page(place, pages, bags, query, rng)
-            negative = None if other is None else _window(pages[other].lines, 0, "", rng)
+            negative = None if other is None else window(pages[other].lines, 0, "", rng)
             shown = [page.number] if other is None else [page.number, pages[other].number]
             yield Pair(query, positive, negative, f"manuals/{kind}", document, tuple(shown))
 
@@ -281,7 +281,7 @@ def _joined(lines: list[str]) -> str:
     return re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", "\n".join(lines)).replace("\n", " ")
 
 
-def _window(lines: list[str], evidence: int, hidden: str, rng: random.Random) -> str:
+def window(lines: list[str], evidence: int, hidden: str, rng: random.Random) -> str:
     """Text around a line, from the top of the page or from at most EVIDENCE_WITHIN characters before it."""
     before = 0
     earliest = evidence

@@ -24,7 +24,8 @@ class Pair:
         negative: a similar text that does not; None where the source has none.
         source: where it comes from, as ``source/kind``.
         document: what both texts are pages of; "" where they are of no common one.
-        pages: of it, on which the two texts stand.
+        pages: of it, on which the two texts stand, and others known to answer the query: no two pairs that share one
+            come into the same batch.
     """
 
     query: str

@@ -1,0 +1,140 @@
+"""The three statements of a financial report, and what analysts work out from each (any textbook of accounting)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sources.manuals import ManualPage
+
+#: Longer lines at the top of a page are prose, not the heading of a statement.
+LONGEST_HEADING = 120
+LINES_OF_A_HEADING = 12
+FEWEST_ROWS = 8
+
+#: A row of a table: its label, then figures only.
+ROW = re.compile(r"^([A-Z][A-Za-z,&/’'()\- ]{6,80}?)\s*:?\s+((?:[$(]|\d)[\d,.$()%—–\- ]*\d[\d,.$()%—–\- ]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One of the consolidated statements.
+
+    Attributes:
+        name: what people call it.
+        heading: what its title says.
+        row: one that it cannot be without.
+    """
+
+    name: str
+    heading: re.Pattern[str]
+    row: re.Pattern[str]
+
+    def is_on(self, page: ManualPage) -> bool:
+        """Whether a page holds it: its heading near the top, its row, and many others."""
+        top = [text for text in page.lines[:LINES_OF_A_HEADING] if len(text) < LONGEST_HEADING]
+        return (
+            any(self.heading.search(text) for text in top)
+            and find_row(page, self.row) is not None
+            and sum(bool(ROW.match(text)) for text in page.lines) >= FEWEST_ROWS
+        )
+
+
+def find_row(page: ManualPage, asked: re.Pattern[str]) -> int | None:
+    """The first line of the page that is a row with this label."""
+    rows = ((line, ROW.match(text)) for line, text in enumerate(page.lines))
+    return next((line for line, match in rows if match and asked.search(match[1])), None)
+
+
+def _any_case(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_INCOME = Statement(
+    "income statement",
+    _any_case(r"statements? of (?:consolidated )?(?:income|operations|earnings)"),
+    _any_case(r"^net (?:income|earnings|loss)"),
+)
+_BALANCE = Statement(
+    "balance sheet",
+    _any_case(r"balance sheets?|statements? of financial position"),
+    _any_case(r"^total assets"),
+)
+_CASH_FLOWS = Statement(
+    "cash flow statement",
+    _any_case(r"statements? of (?:consolidated )?cash flows?"),
+    _any_case(r"^net cash\b.*operating|operating activities"),
+)
+
+#: Statement, label of the row that must be there, and the names of what is worked out from it.
+METRICS: tuple[tuple[Statement, re.Pattern[str], tuple[str, ...]], ...] = tuple(
+    (statement, _any_case(row), names)
+    for statement, row, names in (
+        (
+            _INCOME,
+            r"^(?:total )?costs? of ",
+            ("gross margin", "gross profit margin", "cost of sales as a share of revenue"),
+        ),
+        (
+            _INCOME,
+            r"operating (?:income|profit|loss)|^income from operations",
+            ("operating margin", "operating profit margin", "EBIT margin"),
+        ),
+        (_INCOME, r"^interest (?:expense|and debt)", ("interest coverage ratio", "interest expense")),
+        (_INCOME, r"income tax", ("effective tax rate", "income tax burden")),
+        (
+            _INCOME,
+            r"^net (?:income|earnings|loss)",
+            ("net profit margin", "net income as a share of revenue", "earnings per share"),
+        ),
+        (
+            _INCOME,
+            r"^(?:total |net )?(?:net )?(?:revenues?|sales)",
+            ("revenue growth", "top line growth", "year-over-year sales growth"),
+        ),
+        (_INCOME, r"^research", ("R&D intensity", "research spending as a share of revenue")),
+        (_INCOME, r"^selling|general and administrative", ("SG&A ratio", "overhead as a share of sales")),
+        (
+            _BALANCE,
+            r"^total current liabilities",
+            ("quick ratio", "current ratio", "working capital", "liquidity"),
+        ),
+        (
+            _BALANCE,
+            r"^(?:total )?(?:merchandise )?inventor",
+            ("inventory turnover", "days inventory outstanding", "DIO"),
+        ),
+        (_BALANCE, r"accounts payable", ("days payable outstanding", "DPO", "accounts payable")),
+        (_BALANCE, r"receivable", ("days sales outstanding", "receivables turnover")),
+        (
+            _BALANCE,
+            r"^(?:total )?long-term (?:debt|borrowings)",
+            ("debt to equity ratio", "leverage", "long-term debt"),
+        ),
+        (_BALANCE, r"^total assets", ("return on assets", "ROA", "asset turnover", "total assets")),
+        (_BALANCE, r"property", ("net PP&E", "fixed asset turnover", "capital intensity")),
+        (_BALANCE, r"^goodwill", ("tangible book value", "goodwill as a share of assets")),
+        (
+            _CASH_FLOWS,
+            r"property|capital expenditures",
+            ("capital expenditure", "capex", "capex as a share of revenue"),
+        ),
+        (
+            _CASH_FLOWS,
+            r"operating activities",
+            ("free cash flow", "operating cash flow", "cash generated by operations"),
+        ),
+        (_CASH_FLOWS, r"^depreciation", ("EBITDA", "depreciation and amortization expense", "D&A margin")),
+        (
+            _CASH_FLOWS,
+            r"dividends",
+            ("dividend payout ratio", "cash returned to shareholders", "dividends paid"),
+        ),
+        (
+            _CASH_FLOWS,
+            r"repurchase|purchases? of (?:treasury|common)",
+            ("stock buybacks", "share repurchases"),
+        ),
+        (_CASH_FLOWS, r"acquisition|businesses", ("spending on acquisitions", "cash paid for businesses")),
+    )
+)
