@@ -1,10 +1,11 @@
-"""Write the mean of two trained models' weights: a model that keeps more of the earlier than the later does.
+"""Write the mean of trained models' weights: a model that keeps more of the earlier than the last one does.
 
 Example:
-    python benchmarks/mini/average.py narrow/model run/model --out mini
+    python benchmarks/mini/average.py narrow/model neighbours/model --out both
+    python benchmarks/mini/average.py both both pages/model nested/model --out four
 
-Both must be built alike, and one should have gone on from the other: only then do their weights lie close enough
-together for a mean to be a model.
+A model that is named twice weighs twice. All must be built alike, and have gone on from one another or from the same
+model: only then do their weights lie close enough together for a mean to be a model.
 """
 
 from __future__ import annotations
@@ -24,26 +25,30 @@ WEIGHTS = (ADAPTER_FILE, HEAD_FILE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Average in float32, write in the later model's precision, and take everything else from the later model."""
+    """Average in float32, write in the last model's precision, and take everything else from the last model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs=2, help="two models, the earlier one first: packaged, folders or hub ids")
+    parser.add_argument(
+        "models", nargs="+", help="two models or more, the earliest first: packaged, folders or hub ids"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
     options = parser.parse_args(arguments)
     if options.out.exists():
         parser.error(f"{options.out} exists: give a new folder")
+    if len(options.models) < 2:
+        parser.error("a mean needs two models or more")
     folders = [find_model_folder(model) for model in options.models]
     for folder in folders:
         check_folder(folder)
-    earlier, later = ({name: load_file(folder / name) for name in WEIGHTS} for folder in folders)
-    for name in WEIGHTS:
-        shapes = [{key: value.shape for key, value in weights[name].items()} for weights in (earlier, later)]
-        if shapes[0] != shapes[1]:
-            parser.error(f"{name} differs in its layout: the two models are not built alike")
-    shutil.copytree(folders[1], options.out)
-    for name in WEIGHTS:
+    weights = {name: [load_file(folder / name) for folder in folders] for name in WEIGHTS}
+    for name, models in weights.items():
+        shapes = [{key: value.shape for key, value in model.items()} for model in models]
+        if any(shape != shapes[-1] for shape in shapes):
+            parser.error(f"{name} differs in its layout: the models are not built alike")
+    shutil.copytree(folders[-1], options.out)
+    for name, models in weights.items():
         mean = {
-            key: ((value.float() + earlier[name][key].float()) / 2).to(value.dtype)
-            for key, value in later[name].items()
+            key: (sum(model[key].float() for model in models) / len(models)).to(value.dtype)
+            for key, value in models[-1].items()
         }
         save_file(mean, options.out / name, metadata={"format": "pt"})
 

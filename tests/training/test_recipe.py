@@ -22,14 +22,23 @@ def load(tmp_path):
     return load
 
 
+#: In the order in which they ran.
+CHAIN = ("mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours", "mini-pages", "mini-nested", "mini")
+
+
 def test_the_packaged_recipes_are_those_that_trained_mini():
-    chain = [Recipe.load(find_recipe(name)) for name in ("mini-aligned", "mini-ranked", "mini-narrow", "mini")]
-    first, second, third, last = chain
+    chain = [Recipe.load(find_recipe(name)) for name in CHAIN]
+    first, second, third, fourth, pages, nested, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
-    assert (last.steps, last.batch_size, last.seed, last.start) == (1250, 16, 15, "narrow/model")
-    assert last.sources["manuals"]["per_document"] == 8
+    assert (fourth.steps, fourth.batch_size, fourth.seed, fourth.start) == (1250, 16, 15, "narrow/model")
+    assert fourth.sources["manuals"]["per_document"] == 8
+    assert (pages.steps, pages.seed, pages.start, pages.document_windows, pages.chain) == (400, 21, "both", 4, 8)
+    assert (nested.steps, nested.seed, nested.start, nested.nested_weight) == (560, 22, "both", 3.0)
+    assert (last.steps, last.batch_size, last.seed, last.start) == (400, 16, 31, "four")
+    assert (last.document_windows, last.chain, last.nested_weight, last.lexical_share) == (4, 8, 3.0, 0.15)
+    assert last.sources["filings"]["per_document"] == 8
     built = MetaEmbed.from_pretrained("mini").config
     for recipe in chain:
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
@@ -97,7 +106,7 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path):
         Recipe.load(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize("name", ["mini-aligned", "mini-ranked", "mini-narrow", "mini", "paper-7b", "qwen-3b"])
+@pytest.mark.parametrize("name", [*CHAIN, "paper-7b", "qwen-3b"])
 def test_packaged_recipes_are_read_and_say_what_they_claim(name):
     recipe = Recipe.load(find_recipe(name))
     assert recipe.name == name
