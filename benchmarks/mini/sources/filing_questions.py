@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 SHORTEST_TEXT = 200
 #: A row's label on more pages than this says little about which of them is meant.
 PAGES_OF_A_LABEL = 3
+#: A negative is drawn from so many of the pages most alike, neighbours first.
+ALIKE = 6
 #: Share of questions by sentence or heading whose page keeps it.
 KEEP_SENTENCE = 0.3
 KEEP_HEADING = 0.7
@@ -185,7 +187,7 @@ class _Questions:
     def _pair(
         self, kind: str, query: str, place: int, line: int, hidden: str, answers: Callable[[ManualPage], bool]
     ) -> Iterator[Pair]:
-        """The question with its page and one that does not answer; nothing where either is too short."""
+        """The question with its page and one that does not answer; nothing where too little text is left around it."""
         pages = self.filing.pages
         positive = window(pages[place].lines, line, hidden, self.rng)
         if len(positive) < SHORTEST_TEXT:
@@ -195,7 +197,7 @@ class _Questions:
             for other in range(len(pages))
             if other != place and not answers(pages[other])
         )
-        others = [other for _, other in likeness[:6]]
+        others = [other for _, other in likeness[:ALIKE]]
         other = self.rng.choice(others) if others else None
         shown = {page.number for page in pages if answers(page)} | {pages[place].number}
         negative = None
