@@ -120,26 +120,24 @@ class _Questions:
             yield from self._sentences(place, page)
 
     def _metrics(self) -> Iterator[Pair]:
+        holding = {statement: self._where(statement.is_on) for statement in dict.fromkeys(one for one, _, _ in METRICS)}
         for statement, row, names in METRICS:
-            for place, page in enumerate(self.filing.pages):
-                line = find_row(page, row) if statement.is_on(page) else None
+            for place in holding[statement]:
+                line = find_row(self.filing.pages[place], row)
                 if line is None:
                     continue
                 for name in names:
                     query = self._ask(_METRIC_QUESTIONS, name, statement=statement.name)
-                    yield from self._pair("metric", query, place, line, "", statement.is_on)
+                    yield from self._pair("metric", query, place, line, "", holding[statement])
 
     def _rows(self, place: int, page: ManualPage) -> Iterator[Pair]:
         rows = [(match[1].strip(), n) for n, text in enumerate(page.lines) if (match := ROW.match(text))]
         rows = [(label, n) for label, n in rows if 2 <= len(label.split()) <= 12 and _is_finished(label)]
         for label, line in self.rng.sample(rows, min(2, len(rows))):
-            start = label.lower()
-
-            def holds(other: ManualPage, start: str = start) -> bool:
-                return any(text.lower().startswith(start) for text in other.lines)
-
-            if sum(map(holds, self.filing.pages)) <= PAGES_OF_A_LABEL:
-                yield from self._pair("row", self._ask(_ROW_QUESTIONS, _in_a_sentence(label)), place, line, "", holds)
+            holding = self._where(_headed(label))
+            if len(holding) <= PAGES_OF_A_LABEL:
+                query = self._ask(_ROW_QUESTIONS, _in_a_sentence(label))
+                yield from self._pair("row", query, place, line, "", holding)
 
     def _changes(self, place: int, page: ManualPage) -> Iterator[Pair]:
         found = [
@@ -151,7 +149,7 @@ class _Questions:
         for what, way, line in self.rng.sample(found, min(2, len(found))):
             label = _in_a_sentence(re.sub(r"^(?:our|the|total) ", "", what, flags=re.IGNORECASE))
             query = self._ask(_CHANGE_QUESTIONS, label, way=_INFINITIVE[way])
-            yield from self._pair("change", query, place, line, "", _saying(f"{what} {way}"))
+            yield from self._pair("change", query, place, line, "", self._where(_saying(f"{what} {way}")))
 
     def _topics(self, place: int, page: ManualPage) -> Iterator[Pair]:
         titles = [title for title in page.titles if len(title.split()) <= 12 and _letters(title) >= 0.75]
@@ -162,7 +160,8 @@ class _Questions:
                 continue
             label = _in_a_sentence(topic.title() if topic.isupper() else topic)
             hidden = "" if self.rng.random() < KEEP_HEADING else title
-            yield from self._pair("topic", self._ask(_TOPIC_QUESTIONS, label), place, line, hidden, _headed(title))
+            query = self._ask(_TOPIC_QUESTIONS, label)
+            yield from self._pair("topic", query, place, line, hidden, self._where(_headed(title)))
 
     def _sentences(self, place: int, page: ManualPage) -> Iterator[Pair]:
         found = [
@@ -174,7 +173,7 @@ class _Questions:
         ]
         for sentence, line in self.rng.sample(found, min(len(found), self.rng.randrange(2))):
             hidden = "" if self.rng.random() < KEEP_SENTENCE else sentence
-            yield from self._pair("sentence", sentence, place, line, hidden, _saying(sentence))
+            yield from self._pair("sentence", sentence, place, line, hidden, self._where(_saying(sentence)))
 
     def _ask(self, templates: tuple[str, ...], label: str, **more: str) -> str:
         filing = self.filing
@@ -184,9 +183,10 @@ class _Questions:
             period = self.rng.choice((f"FY{filing.year}", f"fiscal {filing.year}", f"{filing.year}"))
         return self.rng.choice(templates).format(label=label, company=filing.company, period=period, **more)
 
-    def _pair(
-        self, kind: str, query: str, place: int, line: int, hidden: str, answers: Callable[[ManualPage], bool]
-    ) -> Iterator[Pair]:
+    def _where(self, answers: Callable[[ManualPage], bool]) -> list[int]:
+        return [place for place, page in enumerate(self.filing.pages) if answers(page)]
+
+    def _pair(self, kind: str, query: str, place: int, line: int, hidden: str, answering: list[int]) -> Iterator[Pair]:
         """The question with its page and one that does not answer; nothing where too little text is left around it."""
         pages = self.filing.pages
         positive = window(pages[place].lines, line, hidden, self.rng)
@@ -195,11 +195,11 @@ class _Questions:
         likeness = sorted(
             (-jaccard(self.bags[place], self.bags[other]) - (0.1 if abs(other - place) == 1 else 0.0), other)
             for other in range(len(pages))
-            if other != place and not answers(pages[other])
+            if other != place and other not in answering
         )
         others = [other for _, other in likeness[:ALIKE]]
         other = self.rng.choice(others) if others else None
-        shown = {page.number for page in pages if answers(page)} | {pages[place].number}
+        shown = {pages[other].number for other in (place, *answering)}
         negative = None
         if other is not None:
             negative = window(pages[other].lines, 0, "", self.rng)

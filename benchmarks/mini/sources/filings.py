@@ -152,10 +152,11 @@ class _Pages(HTMLParser):
         elif tag in ("td", "th"):
             self._line.append((" ", False))
             self._cells += 1
-        if tag in ("ix:nonnumeric", "ix:nonfraction") and (named.get("name") or "").startswith("dei:"):
-            self._fact = (named["name"] or "").removeprefix("dei:")
+        fact = named.get("name") or ""
+        if tag in ("ix:nonnumeric", "ix:nonfraction") and fact.startswith("dei:"):
+            name = fact.removeprefix("dei:")
             # A company may have several symbols: the first is its own, the others are of its notes.
-            self._fact = None if self._fact in self.facts else self._fact
+            self._fact = None if name in self.facts else name
         if tag not in _NEVER_CLOSED and not tag.startswith("ix:"):
             self._bold.append(bool(_BOLD.search(style)) or tag in ("b", "strong") or self._bold[-1])
 
