@@ -4,7 +4,7 @@ Example:
     python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
         --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
         --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa \
-        --filings sec-parser-test-data --financebench financebench
+        --filings sec-parser-test-data --financebench financebench --trials evidence-inference
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sources.manuals import read_manuals
 from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
 from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
+from sources.trials import read_trials
 
 from metaembed_rag.evaluation.benchmarks import read_benchmark
 
@@ -43,6 +44,7 @@ LICENCES = {
     "medquad": "CC BY 4.0 (abachaa/MedQuAD)",
     "filings": "reports on EDGAR (US SEC), each company's own (alphanome-ai/sec-parser-test-data, MIT)",
     "abstracts": "public domain (US National Library of Medicine: BioCreative V CDR and NCBI Disease corpora)",
+    "trials": "open articles, licences their own (jayded/evidence-inference, MIT)",
 }
 
 
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad, --abstracts, --filings"
+            "--fetaqa, --medquad, --abstracts, --trials, --filings"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -83,11 +85,14 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["fetaqa"] = lambda: read_fetaqa(options.fetaqa, seed, without_titles=held)
     if options.medquad:
         sources["medquad"] = lambda: read_medquad(options.medquad, seed)
-    if options.abstracts:
+    if options.abstracts or options.trials:
         if options.pubmedqa is None:
-            raise SystemExit("--abstracts needs --pubmedqa too: articles of that benchmark are left out")
+            raise SystemExit("--abstracts and --trials need --pubmedqa too: articles of that benchmark are left out")
         asked = frozenset(read_benchmark("pubmedqa", options.pubmedqa).documents)
-        sources["abstracts"] = lambda: read_abstracts(options.abstracts, seed, without=asked)
+        if options.abstracts:
+            sources["abstracts"] = lambda: read_abstracts(options.abstracts, seed, without=asked)
+        if options.trials:
+            sources["trials"] = lambda: read_trials(options.trials, seed, without=asked)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.filings:
@@ -134,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fetaqa", type=Path, help="clone of Yale-LILY/FeTaQA")
     parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
     parser.add_argument("--abstracts", type=Path, nargs="+", help="clones of corpora in PubTator's format")
+    parser.add_argument("--trials", type=Path, help="clone of jayded/evidence-inference")
     parser.add_argument("--pubmedqa", type=Path, help="clone of pubmedqa/pubmedqa, whose articles are left out")
     parser.add_argument("--filings", type=Path, help="folder of 10-K and 10-Q reports as EDGAR publishes them (HTML)")
     parser.add_argument(

@@ -187,6 +187,37 @@ def abstracts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def trials(tmp_path: Path) -> Path:
+    """Articles as Evidence Inference keeps them; one is PubMedQA's, one has no number of PubMed, one no abstract."""
+    folder = tmp_path / "trials"
+    for name in ("txt_files", "xml_files"):
+        (folder / "annotations" / name).mkdir(parents=True)
+    prompts = ["PromptID,PMCID,Outcome,Intervention,Comparator"]
+    articles = (
+        (1, "101", "tea", "leaves"), (2, "22", "zinc", "metals"), (3, "33", "iron", "metals"),
+        (4, "44", "salt", "herbs"), (5, "55", "mint", "herbs"), (6, None, "lime", "fruit"),
+        (7, "77", "void", "nothing"),
+    )  # fmt: skip
+    for number, pubmed, drug, kind in articles:
+        own = " ".join(f"{drug}{letter}" for letter in "abcdefghijklmnop")  # texts too much alike are no negatives
+        findings = f"Nurses who took {drug}, one of the {kind}, slept an hour longer, with {own} in their blood. " * 4
+        parts = f"""TITLE: \nA trial of {drug} in nurses\n\n
+            ABSTRACT.BACKGROUND:\nNurses sleep badly.\n\nABSTRACT.RESULTS:\n{findings}\n
+            ABSTRACT.CONCLUSIONS:\nA spoon of {drug} a day helps against poor sleep.\n\n
+            ABSTRACT.TRIAL REGISTRATION:\nNCT0000000{number}\n"""
+        inline = f"TITLE: A trial of {drug} in nurses\n\n{findings} A spoon of {drug} a day helps against poor sleep.\n"
+        text = "TITLE: \nA trial of void in nurses\n" if drug == "void" else inline if drug == "iron" else parts
+        body = "\nBODY.METHODS:\nNobody looks into the body of an article.\n"
+        (folder / "annotations" / "txt_files" / f"PMC{number}.txt").write_text(text + body, encoding="utf-8")
+        identity = f'<article-id pub-id-type="pmid">{pubmed}</article-id>' if pubmed else ""
+        (folder / "annotations" / "xml_files" / f"PMC{number}.nxml").write_text(f"<article>{identity}</article>")
+        prompts.append(f'{number},{number},"sleep, in hours",{drug} pills,a placebo')
+    prompts.append("8,2,,zinc pills,a placebo")
+    (folder / "annotations" / "prompts_merged.csv").write_text("\n".join(prompts), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
 def filings(tmp_path: Path) -> Path:
     """Reports of two companies in EDGAR's format, one of them a company of FinanceBench, and one of neither."""
 

@@ -19,6 +19,8 @@ TOPICS = {
     "Washing the sails": "salt is rinsed out of the sails with fresh water and they are dried in the shade",
     "Caring for the engine": "the oil of the engine is changed every hundred hours and the filter with it",
 }
+#: Of the trials that may be used, each with the one most alike.
+DRUGS = {"zinc": "iron", "iron": "zinc", "salt": "mint", "mint": "salt"}
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -183,10 +185,44 @@ def test_filings_give_questions_with_every_page_that_answers(tmp_path: Path, fil
     assert all("marketing costs" in pair["query"] and "boat show" in pair["positive"] for pair in reasons)
     topics = [pair for pair in pairs if pair["source"] == "filings/topic"]
     assert any("legal Proceedings of Summer" in pair["query"] for pair in topics)
+    # What readers ask of a section does not say its heading again.
+    sections = [pair for pair in pairs if pair["source"] == "filings/section"]
+    assert sections
+    assert all(2 in pair["pages"] for pair in sections)
+    assert not any("proceedings" in pair["query"].lower() for pair in sections)
+    assert all("sewing machines" in pair["positive"] for pair in sections)
 
     again = _run("--out", str(tmp_path / "again"), *arguments, "--processes", "2")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again" / "filings.jsonl").read_bytes() == (tmp_path / "out" / "filings.jsonl").read_bytes()
+
+
+def test_trials_give_titles_conclusions_and_questions(tmp_path: Path, trials: Path, pubmedqa: Path) -> None:
+    arguments = ["--trials", str(trials), "--pubmedqa", str(pubmedqa)]
+    result = _run("--out", str(tmp_path / "out"), *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "trials: 4 of 7 articles" in result.stderr
+    pairs = _pairs(tmp_path / "out" / "trials.jsonl")
+    # An article of PubMedQA is left out, and one whose own number is not known; a question lacking a part as well.
+    asked = {
+        kind: {pair["query"] for pair in pairs if pair["source"] == f"trials/{kind}"}
+        for kind in ("title", "conclusion", "question")
+    }
+    assert asked["title"] == {f"A trial of {drug} in nurses" for drug in DRUGS}
+    assert asked["conclusion"] == {f"A spoon of {drug} a day helps against poor sleep." for drug in DRUGS}
+    assert len(asked["question"]) == 4
+    assert all("sleep, in hours" in query and " pills" in query for query in asked["question"])
+    for pair in pairs:
+        drug = next(drug for drug in DRUGS if drug in pair["query"])
+        assert f"took {drug}" in pair["positive"]
+        assert f"took {DRUGS[drug]}" in pair["negative"]
+        assert pair["query"] not in pair["positive"]
+        assert "NCT" not in pair["positive"] + pair["negative"]
+        assert "body of an article" not in pair["positive"]
+
+    again = _run("--out", str(tmp_path / "again"), *arguments)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again" / "trials.jsonl").read_bytes() == (tmp_path / "out" / "trials.jsonl").read_bytes()
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
@@ -194,5 +230,6 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
     assert result.returncode != 0
     assert "apt-get update" in result.stderr
-    assert "needs --pubmedqa" in _run("--out", str(tmp_path / "out"), "--abstracts", str(tmp_path)).stderr
+    for source in ("--abstracts", "--trials"):
+        assert "need --pubmedqa" in _run("--out", str(tmp_path / "out"), source, str(tmp_path)).stderr
     assert "needs --financebench" in _run("--out", str(tmp_path / "out"), "--filings", str(tmp_path)).stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 from sources.filings import Filing, read_filings
 from sources.manuals import ManualPage, window
 from sources.pair import SENTENCE_END, Pair, jaccard, squeeze, unique, words
+from sources.sections import questions_of
 from sources.statements import METRICS, ROW, find_row
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ ALIKE = 6
 #: Share of questions by sentence or heading whose page keeps it.
 KEEP_SENTENCE = 0.3
 KEEP_HEADING = 0.7
+#: Share of questions by row, change or metric after which comes what the reader shall do, as people write to a chat.
+INSTRUCTED = 0.25
 
 _CHANGE = re.compile(
     r"^(?:(?:during|for|in) [^,]{3,60}, )?(?P<what>[A-Za-z][A-Za-z&’'()\- ]{5,60}?) (?:was |were |also )?"
@@ -68,6 +71,20 @@ _METRIC_QUESTIONS = (
     "Is the {label} of {company} better than a year before {period}?",
     "Judging by its {label}, how healthy is {company} as of {period}?",
 )
+#: Nothing in them tells one page from another: a query must learn to pass them over.
+_INSTRUCTIONS = (
+    "Answer in USD millions.",
+    "Give the answer in thousands of dollars, with two decimals.",
+    "Round to one decimal place.",
+    "Assume that you are an equity analyst, and name your source.",
+    "Use only what the report says.",
+    "If this cannot be told from the report, say so and explain why.",
+    "If the metric makes no sense for such a company, say that instead.",
+    "Answer by the primary financial statements.",
+    "Please explain your answer step by step.",
+    "Keep it short, for somebody without access to the report.",
+    "State the figures that the answer rests on, as a percentage where that helps.",
+)
 _INFINITIVE = {
     "increased": "increase",
     "decreased": "decrease",
@@ -83,8 +100,9 @@ def read_filing_questions(
 ) -> list[Pair]:
     """Questions -> pages of the report they are asked of; a negative is another page of it that does not answer.
 
-    Asked are rows of tables, reasons for a change, bold headings, first sentences, and figures that analysts work out
-    from one of the three statements. ``Pair.pages`` names every page that may answer, not only the positive one.
+    Asked are rows of tables, reasons for a change, bold headings, what readers want to know of a section, first
+    sentences, and figures that analysts work out from one of the three statements. ``Pair.pages`` names every page that
+    may answer, not only the positive one.
 
     Args:
         root: see ``read_filings``, as the two below.
@@ -117,6 +135,7 @@ class _Questions:
             yield from self._rows(place, page)
             yield from self._changes(place, page)
             yield from self._topics(place, page)
+            yield from self._sections(place, page)
             yield from self._sentences(place, page)
 
     def _metrics(self) -> Iterator[Pair]:
@@ -127,7 +146,7 @@ class _Questions:
                 if line is None:
                     continue
                 for name in names:
-                    query = self._ask(_METRIC_QUESTIONS, name, statement=statement.name)
+                    query = self._instructed(self._ask(_METRIC_QUESTIONS, name, statement=statement.name))
                     yield from self._pair("metric", query, place, line, "", holding[statement])
 
     def _rows(self, place: int, page: ManualPage) -> Iterator[Pair]:
@@ -136,7 +155,7 @@ class _Questions:
         for label, line in self.rng.sample(rows, min(2, len(rows))):
             holding = self._where(_headed(label))
             if len(holding) <= PAGES_OF_A_LABEL:
-                query = self._ask(_ROW_QUESTIONS, _in_a_sentence(label))
+                query = self._instructed(self._ask(_ROW_QUESTIONS, _in_a_sentence(label)))
                 yield from self._pair("row", query, place, line, "", holding)
 
     def _changes(self, place: int, page: ManualPage) -> Iterator[Pair]:
@@ -148,7 +167,7 @@ class _Questions:
         ]
         for what, way, line in self.rng.sample(found, min(2, len(found))):
             label = _in_a_sentence(re.sub(r"^(?:our|the|total) ", "", what, flags=re.IGNORECASE))
-            query = self._ask(_CHANGE_QUESTIONS, label, way=_INFINITIVE[way])
+            query = self._instructed(self._ask(_CHANGE_QUESTIONS, label, way=_INFINITIVE[way]))
             yield from self._pair("change", query, place, line, "", self._where(_saying(f"{what} {way}")))
 
     def _topics(self, place: int, page: ManualPage) -> Iterator[Pair]:
@@ -162,6 +181,15 @@ class _Questions:
             hidden = "" if self.rng.random() < KEEP_HEADING else title
             query = self._ask(_TOPIC_QUESTIONS, label)
             yield from self._pair("topic", query, place, line, hidden, self._where(_headed(title)))
+
+    def _sections(self, place: int, page: ManualPage) -> Iterator[Pair]:
+        known = [(title, questions) for title in page.titles if (questions := questions_of(title))]
+        for title, questions in self.rng.sample(known, min(2, len(known))):
+            answering = self._where(_headed(title))
+            for question in self.rng.sample(questions, min(2, len(questions))):
+                hidden = "" if self.rng.random() < KEEP_HEADING else title
+                query = self._ask((question,), "")
+                yield from self._pair("section", query, place, page.lines.index(title), hidden, answering)
 
     def _sentences(self, place: int, page: ManualPage) -> Iterator[Pair]:
         found = [
@@ -182,6 +210,9 @@ class _Questions:
         else:
             period = self.rng.choice((f"FY{filing.year}", f"fiscal {filing.year}", f"{filing.year}"))
         return self.rng.choice(templates).format(label=label, company=filing.company, period=period, **more)
+
+    def _instructed(self, question: str) -> str:
+        return f"{question} {self.rng.choice(_INSTRUCTIONS)}" if self.rng.random() < INSTRUCTED else question
 
     def _where(self, answers: Callable[[ManualPage], bool]) -> list[int]:
         return [place for place, page in enumerate(self.filing.pages) if answers(page)]
