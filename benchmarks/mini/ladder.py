@@ -12,16 +12,14 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from options import asked_of, folders_of, make_parser, no_benchmark
+from options import add_financebench, asked_of, make_parser, no_benchmark, parts_of
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.evaluation.baselines import Late, all_tokens, bm25, single_vector, trained_tokens
-from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
-from metaembed_rag.evaluation.filings import read_financebench
+from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import Row, evaluate, monotone
 from metaembed_rag.evaluation.measured import Measured, pool_measured
 from metaembed_rag.search.machine import describe_machine
@@ -41,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tasks = _tasks(options)
+    tasks = parts_of(options)
     if not tasks:
         no_benchmark(parser)
     if options.token_level is not None and not options.rivals:
@@ -60,19 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["benchmarks"][name] = _measure(model, name, benchmarks, rivals)
         (options.out / "ladder.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "ladder.md").write_text(_markdown(report), encoding="utf-8")
-
-
-def _tasks(options: argparse.Namespace) -> dict[str, Callable[[], list[Benchmark]]]:
-    tasks: dict[str, Callable[[], list[Benchmark]]] = {
-        name: partial(_read, name, folder) for name, folder in folders_of(options).items()
-    }
-    if options.financebench is not None:
-        tasks["financebench"] = lambda: read_financebench(options.financebench, options.filings)
-    return tasks
-
-
-def _read(name: str, folder: Path) -> list[Benchmark]:
-    return [read_benchmark(name, folder)]
 
 
 def _rivals(model: MetaEmbed, token_level: Path | None) -> dict[str, Rival]:
@@ -164,8 +149,7 @@ def _markdown(report: dict[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, "folder for ladder.json and ladder.md")
-    parser.add_argument("--financebench", type=Path, help="local clone that holds financebench")
-    parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
+    add_financebench(parser)
     parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")
     parser.add_argument("--token-level", type=Path, help="encoder of token_level.py, one more rival")
     return parser

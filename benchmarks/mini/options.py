@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from metaembed_rag.evaluation.benchmarks import READERS, Benchmark
+from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
+from metaembed_rag.evaluation.filings import read_financebench
 
 
 def model_parser(description: str | None, out: str) -> argparse.ArgumentParser:
@@ -23,6 +26,26 @@ def make_parser(description: str | None, out: str) -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
     parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
     return parser
+
+
+def add_financebench(parser: argparse.ArgumentParser) -> None:
+    """FinanceBench too, whose filings are searched one by one."""
+    parser.add_argument("--financebench", type=Path, help="local clone that holds financebench")
+    parser.add_argument("--filings", type=int, help="only so many filings of FinanceBench")
+
+
+def parts_of(options: argparse.Namespace) -> dict[str, Callable[[], list[Benchmark]]]:
+    """Readers of the benchmarks that were given, FinanceBench among them, by name; each gives parts to search."""
+    readers: dict[str, Callable[[], list[Benchmark]]] = {
+        name: partial(_read, name, folder) for name, folder in folders_of(options).items()
+    }
+    if options.financebench is not None:
+        readers["financebench"] = lambda: read_financebench(options.financebench, options.filings)
+    return readers
+
+
+def _read(name: str, folder: Path) -> list[Benchmark]:
+    return [read_benchmark(name, folder)]
 
 
 def folders_of(options: argparse.Namespace) -> dict[str, Path]:

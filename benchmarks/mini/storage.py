@@ -4,7 +4,8 @@ Every way is scored by exact MaxSim over what is left of the vectors, on the sam
 as many Meta Tokens a window as fit: the nested order says which to keep.
 
 Example:
-    python benchmarks/mini/storage.py --out results --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions
+    python benchmarks/mini/storage.py --out results --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions \
+        --financebench financebench
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from options import asked_of, folders_of, make_parser, no_benchmark
+from options import add_financebench, asked_of, make_parser, no_benchmark, parts_of
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.budget import LADDER
-from metaembed_rag.evaluation.benchmarks import Benchmark, read_benchmark
+from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import cut, rank
-from metaembed_rag.metrics import Figures
+from metaembed_rag.metrics import Figures, pool
 from metaembed_rag.scoring import page_maxsim
 
 logger = logging.getLogger("storage")
 
 FloatArray = npt.NDArray[np.float32]
+#: What one part of a benchmark gives by format and budget: quality, and bytes a document.
+Found: TypeAlias = dict[tuple[str, str], tuple[Figures, float]]
 
 PAGE = 4096
 #: Bits of a value, and the largest whole number it holds on either side of 0; None keeps a float.
@@ -69,8 +72,8 @@ def fitted(vectors: FloatArray, starts: npt.NDArray[np.int64], bits: int) -> tup
     return vectors, total / len(starts)
 
 
-def measure(model: MetaEmbed, benchmark: Benchmark) -> list[dict[str, Any]]:
-    """Every format at every budget, then what fits in ``PAGE`` bytes."""
+def measure(model: MetaEmbed, benchmark: Benchmark) -> Found:
+    """Every format at every budget, then what fits in ``PAGE`` bytes: quality, and bytes a document."""
     texts, starts = cut(benchmark, model.windows)
     queries = model.encode_queries(list(benchmark.queries.values()))
     blocks = [model.encode_documents(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
@@ -79,38 +82,48 @@ def measure(model: MetaEmbed, benchmark: Benchmark) -> list[dict[str, Any]]:
     def figures(kept: FloatArray, tokens: int) -> Figures:
         return rank(benchmark, lambda start, end: page_maxsim(queries[start:end, :tokens], kept, starts))
 
-    rows: list[dict[str, Any]] = []
-    whole = figures(documents, queries.shape[1]).ndcg5
+    found: Found = {}
     for kind, (bits, _) in FORMATS.items():
         short = stored(documents, kind)
         for budget in LADDER:
             kept = np.ascontiguousarray(short[:, : budget.document])
-            size = kept.size * bits / 8 / len(starts)
-            rows.append(_row(kind, str(budget), size, figures(kept, budget.query), whole))
+            found[kind, str(budget)] = figures(kept, budget.query), kept.size * bits / 8 / len(starts)
         kept, size = fitted(short, starts, bits)
-        rows.append(_row(kind, "4 KiB", size, figures(kept, queries.shape[1]), whole))
-        logger.info("%s %s", benchmark.name, rows[-1])
-    return rows
+        found[kind, "4 KiB"] = figures(kept, queries.shape[1]), size
+    logger.info("%s done", benchmark.name)
+    return found
 
 
-def _row(kind: str, budget: str, size: float, figures: Figures, whole: float) -> dict[str, Any]:
-    return {
-        "format": kind,
-        "budget": budget,
-        "page_bytes": round(size),
-        "ndcg5": round(figures.ndcg5, 4),
-        "p1": round(figures.p1, 4),
-        "kept": round(figures.ndcg5 / whole, 4),
+def _rows(parts: Sequence[Benchmark], found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Parts of a benchmark joined: queries weigh quality, documents weigh bytes."""
+    documents = sum(len(part.documents) for part in parts)
+    quality = {way: pool([one[way][0] for one in found]) for way in found[0]}
+    size = {
+        way: sum(one[way][1] * len(part.documents) for one, part in zip(found, parts, strict=True)) / documents
+        for way in found[0]
     }
+    whole = quality["f32", str(LADDER[-1])].ndcg5
+    return [
+        {
+            "format": way[0],
+            "budget": way[1],
+            "page_bytes": round(size[way]),
+            "ndcg5": round(figures.ndcg5, 4),
+            "p1": round(figures.p1, 4),
+            "kept": round(figures.ndcg5 / whole, 4),
+        }
+        for way, figures in quality.items()
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write both files; they are rewritten after each benchmark."""
     parser = make_parser(__doc__, "folder for storage.json and storage.md")
+    add_financebench(parser)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folders = folders_of(options)
-    if not folders:
+    readers = parts_of(options)
+    if not readers:
         no_benchmark(parser)
     model = MetaEmbed.from_pretrained(options.model)
     report: dict[str, Any] = {
@@ -120,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "benchmarks": {},
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, folder in folders.items():
-        benchmark = asked_of(options, read_benchmark(name, folder))
-        report["queries"][name] = len(benchmark.queries)
-        report["benchmarks"][name] = measure(model, benchmark)
+    for name, read in readers.items():
+        parts = [asked_of(options, part) for part in read()]
+        report["queries"][name] = sum(len(part.queries) for part in parts)
+        report["benchmarks"][name] = _rows(parts, [measure(model, part) for part in parts])
         (options.out / "storage.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         (options.out / "storage.md").write_text(_markdown(report), encoding="utf-8")
 
