@@ -23,12 +23,15 @@ def load(tmp_path):
 
 
 #: In the order in which they ran.
-CHAIN = ("mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours", "mini-pages", "mini-nested", "mini")
+CHAIN = (
+    "mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours",
+    "mini-pages", "mini-nested", "mini-reports", "mini",
+)  # fmt: skip
 
 
 def test_the_packaged_recipes_are_those_that_trained_mini():
     chain = [Recipe.load(find_recipe(name)) for name in CHAIN]
-    first, second, third, fourth, pages, nested, last = chain
+    first, second, third, fourth, pages, nested, reports, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
@@ -36,9 +39,11 @@ def test_the_packaged_recipes_are_those_that_trained_mini():
     assert fourth.sources["manuals"]["per_document"] == 8
     assert (pages.steps, pages.seed, pages.start, pages.document_windows, pages.chain) == (400, 21, "both", 4, 8)
     assert (nested.steps, nested.seed, nested.start, nested.nested_weight) == (560, 22, "both", 3.0)
-    assert (last.steps, last.batch_size, last.seed, last.start) == (400, 16, 31, "four")
-    assert (last.document_windows, last.chain, last.nested_weight, last.lexical_share) == (4, 8, 3.0, 0.15)
-    assert last.sources["filings"]["per_document"] == 8
+    assert (reports.steps, reports.seed, reports.start, reports.lexical_share) == (400, 31, "four", 0.15)
+    assert reports.sources["filings"]["per_document"] == 8
+    assert (last.steps, last.batch_size, last.seed, last.start) == (440, 16, 41, "reported")
+    assert (last.document_windows, last.chain, last.nested_weight, last.lexical_share) == (4, 8, 3.0, 0.3)
+    assert last.sources["filings"]["per_document"] == 16
     built = MetaEmbed.from_pretrained("mini").config
     for recipe in chain:
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
