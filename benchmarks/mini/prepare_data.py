@@ -4,7 +4,8 @@ Example:
     python benchmarks/mini/prepare_data.py --out pairs --debian-lists /var/lib/apt/lists --manuals unpacked \
         --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
         --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa \
-        --filings sec-parser-test-data --financebench financebench --trials evidence-inference
+        --filings sec-parser-test-data --financebench financebench --trials evidence-inference \
+        --qed QED --selqa selqa --covidqa COVID-QA --scitldr scitldr
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sources.filings import financebench_companies
 from sources.manuals import read_manuals
 from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
+from sources.passages import read_articles, read_papers, read_wikipedia
 from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
 from sources.trials import read_trials
 
@@ -45,6 +47,9 @@ LICENCES = {
     "filings": "reports on EDGAR (US SEC), each company's own (alphanome-ai/sec-parser-test-data, MIT)",
     "abstracts": "public domain (US National Library of Medicine: BioCreative V CDR and NCBI Disease corpora)",
     "trials": "open articles, licences their own (jayded/evidence-inference, MIT)",
+    "wikipedia": "CC BY-SA 3.0 (google-research-datasets/QED), Apache-2.0 with text of Wikipedia (emorynlp/selqa)",
+    "articles": "open articles, licences their own (deepset-ai/COVID-QA, Apache-2.0)",
+    "papers": "Apache-2.0 (allenai/scitldr)",
 }
 
 
@@ -57,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad, --abstracts, --trials, --filings"
+            "--fetaqa, --medquad, --abstracts, --trials, --filings, --qed, --selqa, --covidqa, --scitldr"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -85,14 +90,23 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["fetaqa"] = lambda: read_fetaqa(options.fetaqa, seed, without_titles=held)
     if options.medquad:
         sources["medquad"] = lambda: read_medquad(options.medquad, seed)
-    if options.abstracts or options.trials:
+    if options.abstracts or options.trials or options.covidqa:
         if options.pubmedqa is None:
-            raise SystemExit("--abstracts and --trials need --pubmedqa too: articles of that benchmark are left out")
-        asked = frozenset(read_benchmark("pubmedqa", options.pubmedqa).documents)
+            raise SystemExit(
+                "--abstracts, --trials and --covidqa need --pubmedqa too: articles of that benchmark are left out"
+            )
+        abstracts = read_benchmark("pubmedqa", options.pubmedqa).documents
+        asked = frozenset(abstracts)
         if options.abstracts:
             sources["abstracts"] = lambda: read_abstracts(options.abstracts, seed, without=asked)
         if options.trials:
             sources["trials"] = lambda: read_trials(options.trials, seed, without=asked)
+        if options.covidqa:
+            sources["articles"] = lambda: read_articles(options.covidqa, seed, without=abstracts.values())
+    if options.qed or options.selqa:
+        sources["wikipedia"] = lambda: read_wikipedia(options.qed, options.selqa, seed)
+    if options.scitldr:
+        sources["papers"] = lambda: read_papers(options.scitldr, seed)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.filings:
@@ -140,6 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
     parser.add_argument("--abstracts", type=Path, nargs="+", help="clones of corpora in PubTator's format")
     parser.add_argument("--trials", type=Path, help="clone of jayded/evidence-inference")
+    parser.add_argument("--qed", type=Path, help="clone of google-research-datasets/QED")
+    parser.add_argument("--selqa", type=Path, help="clone of emorynlp/selqa")
+    parser.add_argument("--covidqa", type=Path, help="clone of deepset-ai/COVID-QA")
+    parser.add_argument("--scitldr", type=Path, help="clone of allenai/scitldr")
     parser.add_argument("--pubmedqa", type=Path, help="clone of pubmedqa/pubmedqa, whose articles are left out")
     parser.add_argument("--filings", type=Path, help="folder of 10-K and 10-Q reports as EDGAR publishes them (HTML)")
     parser.add_argument(

@@ -128,10 +128,30 @@ def read_tatqa(folder: Path) -> Benchmark:
         )
 
 
+def read_qed(folder: Path) -> Benchmark:
+    """QED (Lamm et al. 2021), dev: 1,355 questions of Natural Questions -> their paragraph of Wikipedia.
+
+    Args:
+        folder: a clone of google-research-datasets/QED.
+
+    Raises:
+        InputError: the file is missing or malformed.
+    """
+    path = folder / "qed-dev.jsonlines"
+    lines = _text(path, "google-research-datasets/QED").splitlines()
+    with _Malformed(path):
+        rows = [_parsed(path, line) for line in lines if line.strip()]
+        return _one_to_one(
+            "qed",
+            ((number := str(row["example_id"]), row["question_text"], number, row["paragraph_text"]) for row in rows),
+        )
+
+
 READERS: dict[str, Callable[[Path], Benchmark]] = {
     "pubmedqa": read_pubmedqa,
     "wikitq": read_wikitq,
     "tatqa": read_tatqa,
+    "qed": read_qed,
 }
 
 
@@ -179,7 +199,10 @@ def _text(path: Path, repository: str) -> str:
 
 
 def _json(path: Path, repository: str) -> Any:
-    text = _text(path, repository)
+    return _parsed(path, _text(path, repository))
+
+
+def _parsed(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:

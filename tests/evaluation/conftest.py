@@ -187,6 +187,94 @@ def abstracts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def qed(tmp_path: Path) -> Path:
+    """Two questions about one paragraph for the benchmark, three about two for training."""
+    folder = tmp_path / "qed"
+    folder.mkdir()
+
+    def line(number: int, question: str, title: str, text: str) -> str:
+        row = {"example_id": number, "question_text": question, "title_text": title, "paragraph_text": text}
+        return json.dumps(row) + "\n"
+
+    canal = "Anna Holm dug the first canal of Sund ( 1790 ) ; it is 12 miles long ."
+    asked = (-7, "who dug the first canal of sund"), (8, "how long is the canal of sund")
+    dev = "".join(line(number, question, "Canal of Sund", canal) for number, question in asked)
+    (folder / "qed-dev.jsonlines").write_text(dev, encoding="utf-8")
+    tower = "The tower of Brenn ( built in 1412 ) , once the ruler 's seat , is a well - known ruin of the north . " * 3
+    mill = "The mill of Brenn grinds no flour today , but it is open to guests in summer and in autumn . " * 3
+    asked = (
+        (1, "when was the tower of brenn built", "Tower of Brenn", tower),
+        (2, "whose seat was the tower of brenn", "Tower of Brenn", tower),
+        (3, "when is the mill of brenn open", "Mill of Brenn", mill),
+        (4, "what is too short", "Nothing", "This ."),
+    )
+    (folder / "qed-train.jsonlines").write_text("".join(line(*row) for row in asked), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def selqa(tmp_path: Path) -> Path:
+    folder = tmp_path / "selqa"
+    (folder / "ass").mkdir(parents=True)
+    for part, place in (("dev", "harbour"), ("test", "market")):
+        told = [
+            f"The {place} of Brenn is open on day {day} of the week, and {place} wardens sell tickets." for day in "abc"
+        ]
+        row = {
+            "question": f"Who sells tickets at the {place} of Brenn?",
+            "article": "Brenn",
+            "section": place.title(),
+            "candidates": told,
+        }
+        (folder / "ass" / f"selqa-ass-{part}.json").write_text(json.dumps([row]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def covidqa(tmp_path: Path) -> Path:
+    """Two articles of several passages; the second holds an abstract of PubMedQA."""
+    folder = tmp_path / "covidqa" / "data" / "question-answering"
+    folder.mkdir(parents=True)
+    facts = [
+        f"Strain {name} of the virus was found in {name} bats, which live in caves of the north. " for name in "ABCDE"
+    ]
+    text = "".join(fact * 15 for fact in facts)
+    asked = [
+        {"question": f"Where was strain {name} found?", "answers": [{"answer_start": 15 * len(facts[0]) * order + 3}]}
+        for order, name in enumerate("ABCDE")
+    ]
+    known = text + "We followed forty tea drinkers. Heart rate was read every morning."
+    elsewhere = [{"question": "What was read every morning?", "answers": [{"answer_start": len(text) + 32}]}]
+    data = [
+        {"paragraphs": [{"context": text, "qas": asked}]},
+        {"paragraphs": [{"context": known, "qas": elsewhere}]},
+    ]
+    (folder / "200423_covidQA.json").write_text(json.dumps({"data": data}), encoding="utf-8")
+    return folder.parents[1]
+
+
+@pytest.fixture
+def scitldr(tmp_path: Path) -> Path:
+    folder = tmp_path / "scitldr"
+    (folder / "SciTLDR-Data" / "SciTLDR-A").mkdir(parents=True)
+    for part, what in (("train", "pruning"), ("dev", "dropout"), ("test", "masking")):
+        own = " ".join(f"{what}{letter}" for letter in "abcdefghijklmnop")  # texts too much alike are no negatives
+        row = {
+            "paper_id": part,
+            "title": f"On the use of {what} in networks",
+            "source": [
+                f"We study {what} of networks.",
+                f"Networks with {what} and {own} learn faster than without. " * 4,
+            ],
+            "target": [f"Networks that use {what} are faster.", "Another summary."],
+        }
+        short = {**row, "paper_id": f"{part}-short", "source": ["Too short."]}
+        lines = json.dumps(row) + "\n" + json.dumps(short) + "\n"
+        (folder / "SciTLDR-Data" / "SciTLDR-A" / f"{part}.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
 def trials(tmp_path: Path) -> Path:
     """Articles as Evidence Inference keeps them; one is PubMedQA's, one has no number of PubMed, one no abstract."""
     folder = tmp_path / "trials"

@@ -46,6 +46,13 @@ def test_tatqa_reads_dev_only_with_paragraphs_in_order(tatqa: Path) -> None:
     assert benchmark.relevant["dev-q2"] == {"dev-t1": 1.0}
 
 
+def test_qed_reads_dev_only(qed: Path) -> None:
+    benchmark = read_benchmark("qed", qed)
+    assert benchmark.queries == {"-7": "who dug the first canal of sund", "8": "how long is the canal of sund"}
+    assert benchmark.documents == {"-7": "Anna Holm dug the first canal of Sund ( 1790 ) ; it is 12 miles long ."}
+    assert benchmark.relevant["8"] == {"-7": 1.0}
+
+
 def test_documents_of_the_same_text_are_one(pubmedqa: Path) -> None:
     path = pubmedqa / "data" / "ori_pqal.json"
     entries = json.loads(path.read_text())
@@ -66,6 +73,7 @@ def test_documents_of_the_same_text_are_one(pubmedqa: Path) -> None:
         ("wikitq", "data/pristine-unseen-tables.tsv"),
         ("wikitq", "csv/201-csv/2.csv"),
         ("tatqa", "dataset_raw/tatqa_dataset_dev.json"),
+        ("qed", "qed-dev.jsonlines"),
     ],
 )
 def test_a_missing_file_is_named(name: str, file: str, request: pytest.FixtureRequest) -> None:
@@ -104,6 +112,9 @@ def test_a_missing_file_is_named(name: str, file: str, request: pytest.FixtureRe
         ("tatqa", "dataset_raw/tatqa_dataset_dev.json", '[{"questions": 3}]', "published format"),
         ("tatqa", "dataset_raw/tatqa_dataset_dev.json", "3", "published format"),
         ("wikitq", "data/pristine-unseen-tables.tsv", "", "published format"),
+        ("qed", "qed-dev.jsonlines", '{"example_id": 1}\n', "published format"),
+        ("qed", "qed-dev.jsonlines", "{", "not JSON"),
+        ("qed", "qed-dev.jsonlines", "\n", "no queries"),
         (
             "wikitq",
             "data/pristine-unseen-tables.tsv",

@@ -225,11 +225,54 @@ def test_trials_give_titles_conclusions_and_questions(tmp_path: Path, trials: Pa
     assert (tmp_path / "again" / "trials.jsonl").read_bytes() == (tmp_path / "out" / "trials.jsonl").read_bytes()
 
 
+def test_prose_gives_questions_in_peoples_own_words(
+    tmp_path: Path, qed: Path, selqa: Path, covidqa: Path, scitldr: Path, pubmedqa: Path
+) -> None:
+    arguments = ["--qed", str(qed), "--selqa", str(selqa), "--covidqa", str(covidqa), "--scitldr", str(scitldr)]
+    arguments += ["--pubmedqa", str(pubmedqa)]
+    result = _run("--out", str(tmp_path / "out"), *arguments)
+    assert result.returncode == 0, result.stderr
+
+    pairs = _pairs(tmp_path / "out" / "wikipedia.jsonl")
+    asked = {pair["query"].lower().rstrip("?"): pair for pair in pairs}
+    # Only the training part of QED; a paragraph that says next to nothing is left out.
+    assert set(asked) == {
+        "when was the tower of brenn built", "whose seat was the tower of brenn", "when is the mill of brenn open",
+        "who sells tickets at the harbour of brenn", "who sells tickets at the market of brenn",
+    }  # fmt: skip
+    tower = asked["when was the tower of brenn built"]
+    written = "The tower of Brenn (built in 1412), once the ruler's seat, is a well-known ruin of the north. The tower"
+    assert tower["positive"].removeprefix("Tower of Brenn\n").startswith(written)
+    assert "tower" not in (tower["negative"] or "")
+    assert "wardens sell tickets" in asked["who sells tickets at the market of brenn"]["positive"]
+
+    pairs = _pairs(tmp_path / "out" / "articles.jsonl")
+    assert "one left out" in result.stderr
+    assert [pair["query"] for pair in pairs] == [f"Where was strain {name} found?" for name in "ABCDE"]
+    for pair, name in zip(pairs, "ABCDE", strict=True):
+        assert f"Strain {name} of the virus" in pair["positive"]
+        assert pair["document"] == "article-0"
+        assert pair["negative"] != pair["positive"]
+    assert [pair["pages"] for pair in pairs] == sorted(pair["pages"] for pair in pairs)
+
+    pairs = _pairs(tmp_path / "out" / "papers.jsonl")
+    for what in ("pruning", "dropout", "masking"):
+        asked = {pair["query"] for pair in pairs if f"We study {what} of" in pair["positive"]}
+        assert asked == {f"Networks that use {what} are faster.", f"On the use of {what} in networks"}
+
+    again = _run("--out", str(tmp_path / "again"), *arguments)
+    assert again.returncode == 0, again.stderr
+    for name in ("wikipedia", "articles", "papers"):
+        assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (tmp_path / "out" / f"{name}.jsonl").read_bytes()
+
+
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     assert "no source given" in _run("--out", str(tmp_path / "out")).stderr
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
     assert result.returncode != 0
     assert "apt-get update" in result.stderr
-    for source in ("--abstracts", "--trials"):
+    for source in ("--abstracts", "--trials", "--covidqa"):
         assert "need --pubmedqa" in _run("--out", str(tmp_path / "out"), source, str(tmp_path)).stderr
+    for source, missing in (("--qed", "no *train*.jsonlines"), ("--selqa", "is missing"), ("--scitldr", "is missing")):
+        assert missing in _run("--out", str(tmp_path / "out"), source, str(tmp_path)).stderr
     assert "needs --financebench" in _run("--out", str(tmp_path / "out"), "--filings", str(tmp_path)).stderr
