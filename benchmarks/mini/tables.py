@@ -24,6 +24,7 @@ NAMES = {
     "pubmedqa": "PubMedQA",
     "tatqa": "TAT-QA dev",
     "wikitq": "WikiTableQuestions",
+    "qed": "Natural Questions (QED dev)",
     "financebench": "FinanceBench",
 }
 COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5"}
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def short(report: dict[str, Any]) -> str:
-    """nDCG@5 of every way of searching, a benchmark a column."""
+    """nDCG@5 of every way of searching, a benchmark a column; blank where a rival was not measured."""
     benchmarks = report["benchmarks"]
     columns = [dict(_lines(result)) for result in benchmarks.values()]
     lines = [
@@ -47,7 +48,9 @@ def short(report: dict[str, Any]) -> str:
         "|---|" + "---|" * len(benchmarks),
     ]
     lines += [
-        f"| {label} | " + " | ".join(f"{_short(column[label]['ndcg5'])}" for column in columns) + " |"
+        f"| {label} | "
+        + " | ".join(_short(column[label]["ndcg5"]) if label in column else "" for column in columns)
+        + " |"
         for label in columns[0]
     ]
     return "\n".join(lines)

@@ -25,13 +25,13 @@ def load(tmp_path):
 #: In the order in which they ran.
 CHAIN = (
     "mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours",
-    "mini-pages", "mini-nested", "mini-reports", "mini",
+    "mini-pages", "mini-nested", "mini-reports", "mini-trials", "mini",
 )  # fmt: skip
 
 
 def test_the_packaged_recipes_are_those_that_trained_mini():
     chain = [Recipe.load(find_recipe(name)) for name in CHAIN]
-    first, second, third, fourth, pages, nested, reports, last = chain
+    first, second, third, fourth, pages, nested, reports, trials, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
@@ -41,9 +41,12 @@ def test_the_packaged_recipes_are_those_that_trained_mini():
     assert (nested.steps, nested.seed, nested.start, nested.nested_weight) == (560, 22, "both", 3.0)
     assert (reports.steps, reports.seed, reports.start, reports.lexical_share) == (400, 31, "four", 0.15)
     assert reports.sources["filings"]["per_document"] == 8
-    assert (last.steps, last.batch_size, last.seed, last.start) == (440, 16, 41, "reported")
-    assert (last.document_windows, last.chain, last.nested_weight, last.lexical_share) == (4, 8, 3.0, 0.3)
-    assert last.sources["filings"]["per_document"] == 16
+    assert (trials.steps, trials.batch_size, trials.seed, trials.start) == (440, 16, 41, "reported")
+    assert (trials.document_windows, trials.chain, trials.nested_weight, trials.lexical_share) == (4, 8, 3.0, 0.3)
+    assert trials.sources["filings"]["per_document"] == 16
+    assert (last.steps, last.batch_size, last.seed, last.start) == (400, 16, 51, "filed")
+    assert (last.document_windows, last.chain, last.teacher_weight, last.nested_weight) == (2, 8, 1.5, 0.0)
+    assert "filings" not in last.sources
     built = MetaEmbed.from_pretrained("mini").config
     for recipe in chain:
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
