@@ -200,7 +200,7 @@ def qed(tmp_path: Path) -> Path:
     asked = (-7, "who dug the first canal of sund"), (8, "how long is the canal of sund")
     dev = "".join(line(number, question, "Canal of Sund", canal) for number, question in asked)
     (folder / "qed-dev.jsonlines").write_text(dev, encoding="utf-8")
-    tower = "The tower of Brenn ( built in 1412 ) , once the ruler 's seat , is a well - known ruin of the north . " * 3
+    tower = "The tower of Brenn ( built in 1412 ) , a ruler 's seat , is a well - known `` ruin '' of the north . " * 3
     mill = "The mill of Brenn grinds no flour today , but it is open to guests in summer and in autumn . " * 3
     asked = (
         (1, "when was the tower of brenn built", "Tower of Brenn", tower),

@@ -241,7 +241,7 @@ def test_prose_gives_questions_in_peoples_own_words(
         "who sells tickets at the harbour of brenn", "who sells tickets at the market of brenn",
     }  # fmt: skip
     tower = asked["when was the tower of brenn built"]
-    written = "The tower of Brenn (built in 1412), once the ruler's seat, is a well-known ruin of the north. The tower"
+    written = 'The tower of Brenn (built in 1412), a ruler\'s seat, is a well-known "ruin" of the north. The tower'
     assert tower["positive"].removeprefix("Tower of Brenn\n").startswith(written)
     assert "tower" not in (tower["negative"] or "")
     assert "wardens sell tickets" in asked["who sells tickets at the market of brenn"]["positive"]

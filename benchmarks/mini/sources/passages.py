@@ -27,7 +27,7 @@ KNOWN_BY = 80
 _BEFORE = re.compile(r" (?=[,.;:?!)\]%]|'s\b|'t\b)")
 _AFTER = re.compile(r"(?<=[(\[$£€]) ")
 _HYPHEN = re.compile(r"(?<=\w) (?:-|--) (?=\w)")
-_QUOTED = re.compile(r"(?:``|'') ?| ?(?:'')")
+_QUOTED = re.compile(r"`` ?| ?''")
 
 
 def read_wikipedia(qed: Path | None, selqa: Path | None, seed: int) -> list[Pair]:
