@@ -45,9 +45,9 @@ def read_wikipedia(qed: Path | None, selqa: Path | None, seed: int) -> list[Pair
     rng = random.Random(seed)
     rows = [*(_qed(qed, rng) if qed else ()), *(_selqa(selqa) if selqa else ())]
     texts = list(dict.fromkeys(text for _, _, text, _ in rows))
-    where = {text: position for position, text in enumerate(texts)}
     titles = {text: title for _, title, text, _ in rows}
-    negatives = similar([f"{titles[text]} {text}" for text in texts], texts, rng, text_cap=0.5)
+    profiles = [f"{titles[text]} {text}" for text in texts]
+    negatives = dict(zip(texts, similar(profiles, texts, rng, text_cap=0.5), strict=True))
 
     def shown(text: str, titled: bool) -> str:
         return clip(f"{titles[text]}\n{text}" if titled else text, LONGEST)
@@ -55,7 +55,7 @@ def read_wikipedia(qed: Path | None, selqa: Path | None, seed: int) -> list[Pair
     pairs = []
     for query, _, text, source in rows:
         titled = rng.random() < WITH_TITLE
-        other = negatives[where[text]]
+        other = negatives[text]
         negative = None if other is None else shown(texts[other], titled)
         pairs.append(Pair(query, shown(text, titled), negative, source))
     return unique(pairs, shortest_query=3)
@@ -98,14 +98,13 @@ def read_papers(clone: Path, seed: int) -> list[Pair]:
         FileNotFoundError: no papers below ``clone``.
     """
     folder = clone / "SciTLDR-Data" / "SciTLDR-A"
-    papers = [row for part in ("train", "dev", "test") for row in _lines(folder / f"{part}.jsonl", "allenai/scitldr")]
-    abstracts = {row["paper_id"]: clip(squeeze(" ".join(row["source"])), LONGEST) for row in papers}
-    papers = [row for row in papers if len(abstracts[row["paper_id"]]) >= SHORTEST]
-    texts = [abstracts[row["paper_id"]] for row in papers]
-    rng = random.Random(seed)
-    negatives = similar(texts, texts, rng, text_cap=0.5)
+    rows = [row for part in ("train", "dev", "test") for row in _lines(folder / f"{part}.jsonl", "allenai/scitldr")]
+    abstracts = (clip(squeeze(" ".join(row["source"])), LONGEST) for row in rows)
+    papers = [(row, text) for row, text in zip(rows, abstracts, strict=True) if len(text) >= SHORTEST]
+    texts = [text for _, text in papers]
+    negatives = similar(texts, texts, random.Random(seed), text_cap=0.5)
     pairs = []
-    for row, text, other in zip(papers, texts, negatives, strict=True):
+    for (row, text), other in zip(papers, negatives, strict=True):
         negative = None if other is None else texts[other]
         pairs.append(Pair(squeeze(row["target"][0]), text, negative, "papers/summary"))
         pairs.append(Pair(squeeze(row["title"]), text, negative, "papers/title"))
@@ -119,7 +118,7 @@ def _qed(clone: Path, rng: random.Random) -> Iterator[tuple[str, str, str, str]]
         raise FileNotFoundError(f"no *train*.jsonlines in {clone}: clone google-research-datasets/QED there")
     for path in paths:
         for row in _lines(path, "google-research-datasets/QED"):
-            question, text = row["question_text"], joined(row["paragraph_text"])
+            question, text = row["question_text"], _joined(row["paragraph_text"])
             if rng.random() < WRITTEN_OUT:
                 question = f"{question[:1].upper()}{question[1:].rstrip('?')}?"
             if len(text) >= SHORTEST:
@@ -134,7 +133,7 @@ def _selqa(clone: Path) -> Iterator[tuple[str, str, str, str]]:
                 yield squeeze(row["question"]), f"{row['article']}, {row['section']}", text, "wikipedia/section"
 
 
-def joined(text: str) -> str:
+def _joined(text: str) -> str:
     """Text as it is written, of tokens set apart by spaces: "( 1963 ) ," becomes "(1963),"."""
     text = _QUOTED.sub('"', squeeze(text))
     for apart, by in ((_BEFORE, ""), (_AFTER, ""), (_HYPHEN, "-")):
@@ -143,18 +142,18 @@ def joined(text: str) -> str:
 
 
 def _passages_asked(text: str, asked: Iterable[Any], document: str, rng: random.Random) -> Iterator[Pair]:
-    passages = list(passages_of(text))
-    starts = [0, *accumulate(len(passage) for passage in passages)]
+    passages = list(_passages(text))
+    ends = list(accumulate(map(len, passages)))
     for question in asked:
-        page = bisect_right(starts, question["answers"][0]["answer_start"]) - 1
+        page = bisect_right(ends, question["answers"][0]["answer_start"])
         others = [number for number in range(len(passages)) if abs(number - page) > 1]
-        shown = squeeze(passages[page]) if page < len(passages) else ""
+        shown = squeeze(passages[page])
         if len(shown) >= SHORTEST and others:
             negative = squeeze(passages[rng.choice(others)])
             yield Pair(squeeze(question["question"]), shown, negative, "articles/question", document, (page,))
 
 
-def passages_of(text: str) -> Iterator[str]:
+def _passages(text: str) -> Iterator[str]:
     """Cut at ends of sentences, every ``PASSAGE`` characters or soon after; together they are the text."""
     start = 0
     while start < len(text):
@@ -165,12 +164,14 @@ def passages_of(text: str) -> Iterator[str]:
 
 
 def _load(path: Path, repository: str) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: clone {repository} there")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(_text(path, repository))
 
 
 def _lines(path: Path, repository: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _text(path, repository).splitlines() if line.strip()]
+
+
+def _text(path: Path, repository: str) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: clone {repository} there")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return path.read_text(encoding="utf-8")
