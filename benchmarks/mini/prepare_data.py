@@ -5,7 +5,7 @@ Example:
         --wikitq WikiTableQuestions --tabfact Table-Fact-Checking --tatqa TAT-QA \
         --fetaqa FeTaQA --medquad MedQuAD --abstracts biocreative-v-cdr ncbi-disease --pubmedqa pubmedqa \
         --filings sec-parser-test-data --financebench financebench --trials evidence-inference \
-        --qed QED --selqa selqa --covidqa COVID-QA --scitldr scitldr
+        --qed QED --selqa selqa --covidqa COVID-QA --scitldr scitldr --fairytaleqa FairytaleQAData
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sources.manuals import read_manuals
 from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
 from sources.passages import read_articles, read_papers, read_wikipedia
+from sources.stories import read_stories
 from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
 from sources.trials import read_trials
 
@@ -50,6 +51,7 @@ LICENCES = {
     "wikipedia": "CC BY-SA 3.0 (google-research-datasets/QED), Apache-2.0 with text of Wikipedia (emorynlp/selqa)",
     "articles": "open articles, licences their own (deepset-ai/COVID-QA, Apache-2.0)",
     "papers": "Apache-2.0 (allenai/scitldr)",
+    "stories": "Apache-2.0, stories of Project Gutenberg (uci-soe/FairytaleQAData)",
 }
 
 
@@ -62,7 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad, --abstracts, --trials, --filings, --qed, --selqa, --covidqa, --scitldr"
+            "--fetaqa, --medquad, --abstracts, --trials, --filings, --qed, --selqa, --covidqa, --scitldr, "
+            "--fairytaleqa"
         )
     manifest_path = options.out / "MANIFEST.json"
     manifest: dict[str, Any] = {"seed": options.seed, "sources": {}}
@@ -107,6 +110,8 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["wikipedia"] = lambda: read_wikipedia(options.qed, options.selqa, seed)
     if options.scitldr:
         sources["papers"] = lambda: read_papers(options.scitldr, seed)
+    if options.fairytaleqa:
+        sources["stories"] = lambda: read_stories(options.fairytaleqa, seed)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.filings:
@@ -158,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--selqa", type=Path, help="clone of emorynlp/selqa")
     parser.add_argument("--covidqa", type=Path, help="clone of deepset-ai/COVID-QA")
     parser.add_argument("--scitldr", type=Path, help="clone of allenai/scitldr")
+    parser.add_argument("--fairytaleqa", type=Path, help="clone of uci-soe/FairytaleQAData")
     parser.add_argument("--pubmedqa", type=Path, help="clone of pubmedqa/pubmedqa, whose articles are left out")
     parser.add_argument("--filings", type=Path, help="folder of 10-K and 10-Q reports as EDGAR publishes them (HTML)")
     parser.add_argument(

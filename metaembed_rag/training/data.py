@@ -6,9 +6,9 @@ import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from metaembed_rag.errors import InputError
 from metaembed_rag.training.samples import check_image
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 #: A text, or ``{"text": str | None, "image": path | None}``.
 Sample: TypeAlias = "str | dict[str, str | None]"
 MissingNegative = Literal["drop", "random"]
+#: What may teach the pairs of a source beside their labels: the frozen backbone, or the widest group.
+Teacher = Literal["backbone", "widest"]
 
 #: The samples of a line, in the order of ``samples``.
 COLUMNS = ("query", "positive", "negative")
@@ -62,12 +64,14 @@ class Source:
         file: the JSONL file, relative to the data folder; None is ``<name>.jsonl``.
         per_document: pairs in a row whose positives are different pages of one document, so that a page is told from
             its neighbours; None draws without regard to documents.
+        teacher: which of a recipe's two teachers its pairs have; None where the recipe has one or none.
     """
 
     cap: int
     weight: float | None = None
     file: str | None = None
     per_document: int | None = None
+    teacher: Teacher | None = None
 
     @classmethod
     def parse(cls, name: str, value: Any) -> Source:
@@ -77,12 +81,13 @@ class Source:
             InputError: neither, or a value out of range.
         """
         advice = (
-            f"source {name!r}: give a number of pairs, or a mapping with cap and optionally weight, file, per_document"
+            f"source {name!r}: give a number of pairs, or a mapping with cap and optionally weight, file, "
+            "per_document, teacher"
         )
         if isinstance(value, Source):
             return value
         if isinstance(value, Mapping):
-            unknown = sorted(set(value) - {"cap", "weight", "file", "per_document"}, key=str)
+            unknown = sorted(set(value) - {item.name for item in fields(cls)}, key=str)
             if unknown or "cap" not in value:
                 raise InputError(f"{advice}; {f'unknown: {unknown}' if unknown else 'cap is missing'}")
             source = cls(**value)
@@ -97,6 +102,8 @@ class Source:
             raise InputError(f"{advice}; weight must be a number above 0, not {source.weight!r}")
         if source.file is not None and not isinstance(source.file, str):
             raise InputError(f"{advice}; file must be a path, not {source.file!r}")
+        if source.teacher not in (None, *get_args(Teacher)):
+            raise InputError(f"{advice}; teacher must be 'backbone' or 'widest', not {source.teacher!r}")
         return source
 
 

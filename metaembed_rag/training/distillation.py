@@ -13,18 +13,23 @@ from metaembed_rag.training.alignment import document_targets, query_targets
 from metaembed_rag.training.loss import mmr_scores
 from metaembed_rag.training.teacher import TokenTeacher
 
+#: Share of the pooled scores in the narrowest group's target.
+NARROWEST = 0.5
+
 
 class Distillation(nn.Module):
     """KL divergence between the student's and the teacher's in-batch rankings, plus distance from the targets.
 
     The narrowest group learns from the mean of pooled and token-level scores, the wider ones from the token-level
-    ranking alone: a teacher that differs by budget gives the extra Meta Tokens something to add.
+    ranking, with a share of the pooled scores: a teacher that differs by budget gives the extra Meta Tokens something
+    to add.
 
     Args:
         teacher: reads the batch.
         ranking: weight of the divergence, averaged over groups; 0 leaves it out.
         alignment: weight of ``1 - cosine`` with the targets of ``metaembed_rag.training.alignment``; 0 leaves it out.
         projection: ``[dim - 1, hidden]``, of ``principal_directions``; needed for alignment.
+        pooled: share of the pooled scores in the wider groups' target, from 0 to 1.
         temperature: of the student's distribution.
         teacher_temperature: of the teacher's.
         groups: the student's budgets.
@@ -39,6 +44,7 @@ class Distillation(nn.Module):
         alignment: float,
         projection: Tensor | None,
         temperature: float,
+        pooled: float = 0.0,
         teacher_temperature: float = 0.03,
         groups: Sequence[Budget] = LADDER,
         similarity: Literal["sum", "mean"] = "mean",
@@ -50,6 +56,7 @@ class Distillation(nn.Module):
         self.alignment = alignment
         self.projection = projection
         self.temperature = temperature
+        self.pooled = pooled
         self.teacher_temperature = teacher_temperature
         self.groups = tuple(groups)
         self.similarity: Literal["sum", "mean"] = similarity
@@ -92,7 +99,8 @@ class Distillation(nn.Module):
     ) -> Tensor:
         terms = []
         for index, scores in enumerate(mmr_scores(queries, documents, self.groups, self.similarity, pages)):
-            target = (pooled + token_level) / 2 if index == 0 else token_level
+            share = NARROWEST if index == 0 else self.pooled
+            target = share * pooled + (1 - share) * token_level
             terms.append(divergence(scores / self.temperature, target / self.teacher_temperature))
         return torch.stack(terms).mean()
 

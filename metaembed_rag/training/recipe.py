@@ -53,7 +53,7 @@ class Recipe:
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
         sources: by name, a number of pairs at most, or a mapping of ``Source``'s attributes (cap, weight, file,
-            per_document).
+            per_document, teacher).
         rank, alpha, lora_dropout: of the LoRA adapter; one that ``start`` brings keeps its own dropout.
         backbone_dropout: of the backbone itself while training.
         steps: optimizer steps.
@@ -69,10 +69,12 @@ class Recipe:
         temperature: of the InfoNCE term.
         similarity: "mean" or "sum" MaxSim while training; kept in the model's config.
         teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
-        nested_weight: of the widest group's in-batch ranking as a teacher of the narrower groups, in place of the
-            frozen backbone's; 0 leaves it out.
+        nested_weight: of the widest group's in-batch ranking as a teacher of the narrower groups; 0 leaves it out.
+            Beside ``teacher_weight`` each source says which teacher it has.
         lexical_share: of BM25 in what teaches; the rest is the backbone's late interaction over all tokens, or the
             widest group's.
+        pooled_share: of the cosine of the backbone's pooled vectors in what it teaches to all groups but the narrowest,
+            which has half of each. On tables 0 is best, on prose .5 (``benchmarks/mini/LOG.md``).
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
             needs ``positions: anchored`` and ``weighted_queries``, and no ``start``; 0 leaves it out.
         chain: None, and each pair brings its hard negative into the batch. A number: it does not; instead up to so
@@ -127,6 +129,7 @@ class Recipe:
     teacher_weight: float = 0.0
     nested_weight: float = 0.0
     lexical_share: float = 0.0
+    pooled_share: float = 0.0
     alignment_weight: float = 0.0
     query_length: int = 64
     document_length: int = 256
@@ -206,8 +209,9 @@ class Recipe:
         for name in ("bf16", "compile", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
-        if self.nested_weight and (self.teacher_weight or self.alignment_weight):
-            raise InputError(f"{where}: nested_weight and the frozen backbone's weights exclude each other; keep one")
+        if self.nested_weight and self.alignment_weight:
+            raise InputError(f"{where}: nested_weight and alignment_weight exclude each other; keep one")
+        self._validate_teachers(where)
         for name in ("teacher_weight", "nested_weight", "alignment_weight"):
             if getattr(self, name) and self.mini_batch_size is not None:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
@@ -228,6 +232,21 @@ class Recipe:
                 f"{where}: trainer does not hand on {unknown}; it knows {sorted(TRAINER_KEYS)}, and steps, batches, "
                 "rates and precision are entries of the recipe itself"
             )
+
+    def _validate_teachers(self, where: str) -> None:
+        weights = {"backbone": self.teacher_weight, "widest": self.nested_weight}
+        if all(weights.values()) and self.sub_batch is not None:
+            raise InputError(f"{where}: with two teachers a step has pairs of one source; leave out sub_batch")
+        for name, value in self.sources.items():
+            teacher = Source.parse(str(name), value).teacher
+            if teacher is None and all(weights.values()):
+                raise InputError(
+                    f"{where}: teacher_weight and nested_weight are two teachers; give source {name!r} a teacher, "
+                    "backbone or widest"
+                )
+            if teacher is not None and not weights[teacher]:
+                entry = {"backbone": "teacher_weight", "widest": "nested_weight"}[teacher]
+                raise InputError(f"{where}: source {name!r} has the teacher {teacher!r}, and {entry} is 0; raise it")
 
     def _validate_groups(self, where: str) -> None:
         groups = self.groups
@@ -278,6 +297,7 @@ _NUMBERS = {
     "teacher_weight": (0.0, float("inf")),
     "nested_weight": (0.0, float("inf")),
     "lexical_share": (0.0, 1.0),
+    "pooled_share": (0.0, 1.0),
     "alignment_weight": (0.0, float("inf")),
     "lora_dropout": (0.0, 0.99),
     "backbone_dropout": (0.0, 0.99),

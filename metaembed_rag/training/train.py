@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.data_collator import MultiVectorEncoderDataCollator
 from sentence_transformers.multi_vector_encoder.training_args import MultiVectorEncoderTrainingArguments
@@ -114,7 +114,9 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
     trainer = MetaTrainer(
         model=encoder,
         args=arguments,
-        train_dataset={name: Dataset.from_list(_uniform(rows, columns)) for name, rows in triplets.items()},
+        train_dataset=DatasetDict(
+            {name: Dataset.from_list(_uniform(rows, columns)) for name, rows in triplets.items()}
+        ),
         loss=_loss(recipe, encoder, triplets, bf16=arguments.bf16),
         data_collator=MultiVectorEncoderDataCollator(
             preprocess_fn=SampleReader(encoder.preprocess, _cut(recipe, encoder)), max_length=arguments.max_length
@@ -216,20 +218,30 @@ def objective_of(recipe: Recipe) -> Objective:
     )
 
 
-def _loss(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool) -> MMRLoss:
+def _loss(
+    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool
+) -> MMRLoss | dict[str, MMRLoss]:
+    """The loss of every batch; by source where a recipe has two teachers."""
     objective = objective_of(recipe)
-    distillation: nn.Module | None = None
+    teachers: dict[str, nn.Module] = {}
     if recipe.teacher_weight or recipe.alignment_weight:
-        distillation = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
-    elif recipe.nested_weight:
-        distillation = _nesting(recipe, encoder, triplets, objective)
-    return MMRLoss(
-        encoder,
-        objective=objective,
-        mini_batch_size=recipe.mini_batch_size,
-        gather=recipe.gather,
-        distillation=distillation,
-    )
+        teachers["backbone"] = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
+    if recipe.nested_weight:
+        teachers["widest"] = _nesting(recipe, encoder, triplets, objective)
+
+    def taught_by(teacher: nn.Module | None) -> MMRLoss:
+        return MMRLoss(
+            encoder,
+            objective=objective,
+            mini_batch_size=recipe.mini_batch_size,
+            gather=recipe.gather,
+            distillation=teacher,
+        )
+
+    if len(teachers) < 2:
+        return taught_by(next(iter(teachers.values()), None))
+    losses = {name: taught_by(teacher) for name, teacher in teachers.items()}
+    return {name: losses[str(Source.parse(name, value).teacher)] for name, value in recipe.sources.items()}
 
 
 def _nesting(
@@ -291,6 +303,7 @@ def _distillation(
         alignment=recipe.alignment_weight,
         projection=projection,
         temperature=objective.temperature,
+        pooled=recipe.pooled_share,
         groups=objective.groups,
         similarity=objective.similarity,
     )

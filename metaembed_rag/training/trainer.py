@@ -38,6 +38,8 @@ class MetaTrainer(MultiVectorEncoderTrainer):
         super().__init__(**options, callbacks=[monitor])
         self.sampler = sampler
         self.monitor = monitor
+        #: The source of the last batch, where each has a loss of its own.
+        self.source: str | None = None
 
     def get_multi_dataset_batch_sampler(self, *_: Any, **__: Any) -> SourceBatchSampler:
         """Ours, in place of sentence-transformers'."""
@@ -52,6 +54,7 @@ class MetaTrainer(MultiVectorEncoderTrainer):
         Raises:
             TrainingError: the loss is not finite.
         """
+        self.source = inputs.get("dataset_name")
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss).all():
             raise TrainingError(
@@ -64,9 +67,10 @@ class MetaTrainer(MultiVectorEncoderTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the loss and the Meta Tokens look like."""
-        if "loss" in logs and isinstance(self.loss, MMRLoss) and self.loss.reading is not None:
-            logs = {**logs, **self.monitor.scalars(self.loss.reading, self.loss.objective)}
-            logs |= getattr(self.loss.distillation, "terms", {})
+        last = self.loss.get(self.source) if isinstance(self.loss, dict) else self.loss
+        if "loss" in logs and isinstance(last, MMRLoss) and last.reading is not None:
+            logs = {**logs, **self.monitor.scalars(last.reading, last.objective)}
+            logs |= getattr(last.distillation, "terms", {})
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

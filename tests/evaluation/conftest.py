@@ -275,6 +275,23 @@ def scitldr(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def fairytaleqa(tmp_path: Path) -> Path:
+    """One story of the training part, with a question about two sections, and one of the test part."""
+    folder = tmp_path / "fairytaleqa" / "data-by-train-split"
+    beasts = ("fox", "hare", "bear", "wolf")
+    told = [f"The {beast} came to the mill, and the miller gave the {beast} a sack of flour. " * 3 for beast in beasts]
+    sections = "section,text\n" + "".join(f'{number},"{text}"\n' for number, text in enumerate(told, start=1))
+    asked = "question_id,local-or-sum,cor_section,question\n"
+    asked += "".join(f"{n},local,{n},What did the {beast} get?\n" for n, beast in enumerate(beasts, start=1))
+    asked += '5,summary,"1,2",Who came before the bear?\n'
+    for part, story in (("train", "the-old-mill"), ("test", "the-kept-tale")):
+        for kind, name, text in (("questions", "questions", asked), ("section-stories", "story", sections)):
+            (folder / kind / part).mkdir(parents=True)
+            (folder / kind / part / f"{story}-{name}.csv").write_text(text, encoding="utf-8")
+    return folder.parent
+
+
+@pytest.fixture
 def trials(tmp_path: Path) -> Path:
     """Articles as Evidence Inference keeps them; one is PubMedQA's, one has no number of PubMed, one no abstract."""
     folder = tmp_path / "trials"

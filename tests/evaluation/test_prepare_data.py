@@ -266,6 +266,19 @@ def test_prose_gives_questions_in_peoples_own_words(
         assert (tmp_path / "again" / f"{name}.jsonl").read_bytes() == (tmp_path / "out" / f"{name}.jsonl").read_bytes()
 
 
+def test_stories_give_questions_with_the_section_that_answers(tmp_path: Path, fairytaleqa: Path) -> None:
+    result = _run("--out", str(tmp_path / "out"), "--fairytaleqa", str(fairytaleqa))
+    assert result.returncode == 0, result.stderr
+    pairs = _pairs(tmp_path / "out" / "stories.jsonl")
+    assert [pair["pages"] for pair in pairs] == [[1], [2], [3], [4]], "neither two sections nor the test part"
+    beasts = ("fox", "hare", "bear", "wolf")
+    for place, (pair, beast) in enumerate(zip(pairs, beasts, strict=True)):
+        assert pair["query"] == f"What did the {beast} get?"
+        assert pair["positive"].removeprefix("The old mill\n").startswith(f"The {beast} came")
+        assert pair["document"] == "the-old-mill"
+        assert not any(neighbour in pair["negative"] for neighbour in beasts[max(place - 1, 0) : place + 2])
+
+
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     assert "no source given" in _run("--out", str(tmp_path / "out")).stderr
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))
@@ -273,6 +286,11 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     assert "apt-get update" in result.stderr
     for source in ("--abstracts", "--trials", "--covidqa"):
         assert "need --pubmedqa" in _run("--out", str(tmp_path / "out"), source, str(tmp_path)).stderr
-    for source, missing in (("--qed", "no *train*.jsonlines"), ("--selqa", "is missing"), ("--scitldr", "is missing")):
+    for source, missing in (
+        ("--qed", "no *train*.jsonlines"),
+        ("--selqa", "is missing"),
+        ("--scitldr", "is missing"),
+        ("--fairytaleqa", "no questions"),
+    ):
         assert missing in _run("--out", str(tmp_path / "out"), source, str(tmp_path)).stderr
     assert "needs --financebench" in _run("--out", str(tmp_path / "out"), "--filings", str(tmp_path)).stderr

@@ -22,8 +22,9 @@ from metaembed_rag.training.alignment import (
     query_targets,
     targets,
 )
-from metaembed_rag.training.distillation import Distillation
+from metaembed_rag.training.distillation import Distillation, divergence
 from metaembed_rag.training.lexicon import inverse_document_frequencies, lexical_scores
+from metaembed_rag.training.loss import mmr_scores
 from metaembed_rag.training.samples import PAGES
 from metaembed_rag.training.teacher import TokenTeacher, weighted_maxsim
 
@@ -156,6 +157,27 @@ def test_embeddings_at_their_targets_leave_the_ranking_alone(teacher):
     ranking = Distillation(teacher, ranking=1.0, alignment=0.0, **options)
     assert ranking(queries, documents, asked, columns) < ranking(queries, documents.flip(0), asked, columns)
     assert not list(aligned.parameters()), "the trainer would save the teacher"
+
+
+def test_the_pooled_share_of_the_target_is_for_all_groups_but_the_narrowest(teacher):
+    asked, columns = features([[10, 11], [12, 13]], 4), [features([[10, 13, 9], [12, 11, 9], [14, 15]], 8)]
+    torch.manual_seed(1)
+    queries, documents = torch.randn(2, 4, 8), torch.randn(3, 8, 8)
+    pooled, token_level = teacher.scores(teacher.read(asked), [teacher.read(column) for column in columns])
+
+    groups = (Budget(1, 1), Budget(4, 8))
+    options = {"ranking": 1.0, "alignment": 0.0, "projection": None, "temperature": 0.05, "groups": groups}
+
+    def expected(share):
+        return sum(
+            divergence(scores / 0.05, (part * pooled + (1 - part) * token_level) / 0.03).item() / 2
+            for scores, part in zip(mmr_scores(queries, documents, groups), (0.5, share), strict=True)
+        )
+
+    for share in (0.0, 0.25, 1.0):
+        distillation = Distillation(teacher, pooled=share, **options)
+        assert distillation(queries, documents, asked, columns).item() == pytest.approx(expected(share), rel=1e-4)
+    assert expected(0.0) != pytest.approx(expected(1.0), rel=1e-2)
 
 
 def test_a_page_ranks_by_its_best_window_and_by_all_of_its_words(teacher):

@@ -7,9 +7,12 @@ import pytest
 from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.families import FAMILIES
 from metaembed_rag.errors import InputError
+from metaembed_rag.training.data import Source
 from metaembed_rag.training.recipe import Recipe, find_recipe
 
 MINIMAL = "name: x\nsources: {pairs: 10}\n"
+TAUGHT = "name: x\nsources: {{pairs: {{cap: 10, teacher: {}}}}}\n"
+BOTH = "teacher_weight: 1.0\nnested_weight: 1.0\n"
 
 
 @pytest.fixture
@@ -98,13 +101,23 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "document_windows: 4\nmini_batch_size: 4\n", "document_windows needs a whole batch"),
         (MINIMAL + "chain: 0\n", "chain must be"),
         (MINIMAL + "nested_weight: -1\n", "nested_weight must be"),
-        (MINIMAL + "nested_weight: 1.0\nteacher_weight: 1.0\n", "exclude each other; keep one"),
+        (MINIMAL + "nested_weight: 1.0\nalignment_weight: 1.0\n", "exclude each other; keep one"),
+        (MINIMAL + "nested_weight: 1.0\nteacher_weight: 1.0\n", "two teachers; give source 'pairs' a teacher"),
+        (TAUGHT.format("widest") + "teacher_weight: 1.0\n", "'widest', and nested_weight is 0; raise it"),
+        (TAUGHT.format("backbone") + "nested_weight: 1.0\n", "'backbone', and teacher_weight is 0; raise it"),
+        (TAUGHT.format("backbone") + BOTH + "sub_batch: 4\n", "leave out sub_batch"),
+        (MINIMAL + "pooled_share: 2\n", "pooled_share must be"),
         (MINIMAL + "nested_weight: 1.0\nmini_batch_size: 4\n", "nested_weight needs a whole batch"),
     ],
 )
 def test_mistakes_are_named(load, text, told):
     with pytest.raises(InputError, match=told):
         load(text)
+
+
+def test_each_source_may_have_one_of_two_teachers(load):
+    recipe = load(TAUGHT.format("widest") + BOTH)
+    assert Source.parse("pairs", recipe.sources["pairs"]).teacher == "widest"
 
 
 def test_an_unknown_recipe_lists_the_known_ones(tmp_path):

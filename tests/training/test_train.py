@@ -18,7 +18,7 @@ import torch
 from metaembed_rag import MetaEmbed
 from metaembed_rag.errors import InputError, MissingDependencyError, ModelError, TrainingError
 from metaembed_rag.training import train as module
-from metaembed_rag.training.data import read_pairs
+from metaembed_rag.training.data import read_pairs, read_sources
 from metaembed_rag.training.train import CHECKPOINT_FILE, LOG_FILE, train
 from metaembed_rag.training.trainer import newest_checkpoint
 
@@ -72,6 +72,24 @@ def test_the_widest_budget_teaches_the_narrower_ones(miniature, whole, tmp_path)
     train(recipe, miniature.data, tmp_path)
     assert losses(tmp_path)[1] > losses(whole)[1]
     assert all(row["divergence"] > 0 for row in rows(tmp_path) if "loss" in row)
+
+
+def test_each_source_is_taught_by_its_own_teacher(miniature, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = read_pairs(miniature.test)
+    for name, part in (("frozen", lines[:20]), ("own", lines[20:])):
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in part))
+    sources = {"frozen": {"cap": 20, "teacher": "backbone"}, "own": {"cap": 20, "teacher": "widest"}}
+    # The widest group weighs next to nothing, so that a loss tells whose batch it was.
+    recipe = replace(miniature.recipe, sources=sources, teacher_weight=1.0, nested_weight=1e-9)
+    train(recipe, data, tmp_path / "run")
+    triplets = read_sources(data, sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
+    own = [batch[0] >= 20 for batch in module.batch_sampler(recipe, triplets)]
+    added = [row["loss"] - (row["loss(1,1)"] + row["loss(4,8)"]) / 2 for row in rows(tmp_path / "run") if "loss" in row]
+    assert {True, False} == set(own)
+    assert [value < 0.01 for value in added] == own
+    assert all(row["divergence"] > 0 for row in rows(tmp_path / "run") if "loss" in row)
 
 
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
