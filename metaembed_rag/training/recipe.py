@@ -74,7 +74,7 @@ class Recipe:
         lexical_share: of BM25 in what teaches; the rest is the backbone's late interaction over all tokens, or the
             widest group's.
         pooled_share: of the cosine of the backbone's pooled vectors in what it teaches to all groups but the narrowest,
-            which has half of each. On tables 0 is best, on prose .5 (``benchmarks/mini/LOG.md``).
+            which has half of each. On prose half of each is better than either (``benchmarks/mini/LOG.md``).
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
             needs ``positions: anchored`` and ``weighted_queries``, and no ``start``; 0 leaves it out.
         chain: None, and each pair brings its hard negative into the batch. A number: it does not; instead up to so
