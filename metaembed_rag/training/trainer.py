@@ -67,10 +67,11 @@ class MetaTrainer(MultiVectorEncoderTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the loss and the Meta Tokens look like."""
-        last = self.loss[str(self.source)] if isinstance(self.loss, dict) else self.loss
-        if "loss" in logs and isinstance(last, MMRLoss) and last.reading is not None:
-            logs = {**logs, **self.monitor.scalars(last.reading, last.objective)}
-            logs |= getattr(last.distillation, "terms", {})
+        if "loss" in logs:
+            last = self.loss[str(self.source)] if isinstance(self.loss, dict) else self.loss
+            if isinstance(last, MMRLoss) and last.reading is not None:
+                logs = {**logs, **self.monitor.scalars(last.reading, last.objective)}
+                logs |= getattr(last.distillation, "terms", {})
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
