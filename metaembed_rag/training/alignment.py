@@ -83,6 +83,25 @@ def document_targets(reading: Column, projection: Tensor) -> Tensor:
     return nn.functional.pad(targets(reading, projection)[0], (0, 1))
 
 
+def nearest_directions(states: Tensor, embeddings: Tensor) -> Tensor:
+    """Directions in which what the backbone says comes nearest to what a model says, angles kept as well as can be.
+
+    The orthogonal Procrustes problem (Schönemann 1966): of all matrices with orthonormal rows the one that maximises
+    the sum of inner products. A model that has learned to turn away from the backbone is drawn to what it ranks by,
+    and not around to other coordinates.
+
+    Args:
+        states: ``[n, hidden]``.
+        embeddings: ``[n, dim]``, what the model makes of the same.
+
+    Returns:
+        ``[dim, hidden]`` with orthonormal rows.
+    """
+    left, _, right = torch.linalg.svd(embeddings.T @ states, full_matrices=False)
+    nearest: Tensor = left @ right
+    return nearest
+
+
 def principal_directions(readings: list[Column], dim: int) -> Tensor:
     """The ``dim`` directions in which the teacher's weighted states lie, strongest first: ``[dim, hidden]``."""
     states = torch.cat([reading.states.flatten(0, 1) for reading in readings])

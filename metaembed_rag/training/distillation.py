@@ -28,7 +28,8 @@ class Distillation(nn.Module):
         teacher: reads the batch.
         ranking: weight of the divergence, averaged over groups; 0 leaves it out.
         alignment: weight of ``1 - cosine`` with the targets of ``metaembed_rag.training.alignment``; 0 leaves it out.
-        projection: ``[dim - 1, hidden]``, of ``principal_directions``; needed for alignment.
+        first: weight of the same of the first Meta Token alone, whose target is the pooled vector; 0 leaves it out.
+        projection: ``[dim - 1, hidden]``, of ``principal_directions`` or ``nearest_directions``; needed for both.
         pooled: share of the pooled scores in the wider groups' target, from 0 to 1.
         temperature: of the student's distribution.
         teacher_temperature: of the teacher's.
@@ -44,6 +45,7 @@ class Distillation(nn.Module):
         alignment: float,
         projection: Tensor | None,
         temperature: float,
+        first: float = 0.0,
         pooled: float = 0.0,
         teacher_temperature: float = 0.03,
         groups: Sequence[Budget] = LADDER,
@@ -55,6 +57,7 @@ class Distillation(nn.Module):
         self.ranking = ranking
         self.alignment = alignment
         self.projection = projection
+        self.first = first
         self.temperature = temperature
         self.pooled = pooled
         self.teacher_temperature = teacher_temperature
@@ -87,11 +90,14 @@ class Distillation(nn.Module):
             ranked = self._divergence(queries, documents, *self.teacher.scores(asked, columns), pages)
             self.terms["divergence"] = round(ranked.item(), 4)
             loss = loss + self.ranking * ranked
-        if self.alignment and self.projection is not None:
+        if (self.alignment or self.first) and self.projection is not None:
             wanted = torch.cat([document_targets(column, self.projection) for column in columns])
-            asking, telling = _distance(queries, query_targets(asked, self.projection)), _distance(documents, wanted)
+            wished = query_targets(asked, self.projection)
+            asking, telling = _distance(queries, wished), _distance(documents, wanted)
+            first = _distance(queries[:, :1], wished[:, :1]) + _distance(documents[:, :1], wanted[:, :1])
             self.terms |= {"distance_query": round(asking.item(), 4), "distance_document": round(telling.item(), 4)}
-            loss = loss + self.alignment * (asking + telling)
+            self.terms["distance_first"] = round(first.item() / 2, 4)
+            loss = loss + self.alignment * (asking + telling) + self.first * first
         return loss
 
     def _divergence(

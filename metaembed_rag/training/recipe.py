@@ -76,7 +76,9 @@ class Recipe:
         pooled_share: of the cosine of the backbone's pooled vectors in what it teaches to all groups but the narrowest,
             which has half of each. On prose half of each is better than either (``benchmarks/mini/LOG.md``).
         alignment_weight: of each Meta Token's distance from the frozen backbone's states around its place, which
-            needs ``positions: anchored`` and ``weighted_queries``, and no ``start``; 0 leaves it out.
+            needs ``positions: anchored`` and ``weighted_queries``; 0 leaves it out. With a ``start`` the states are
+            turned to where it has them, so that it need not turn around.
+        pooled_weight: of the same of the first Meta Token alone, whose target is the pooled vector; 0 leaves it out.
         chain: None, and each pair brings its hard negative into the batch. A number: it does not; instead up to so
             many pairs stand in a row of which the positive of one is the hard negative of another. That halves a
             step, which then may hold longer documents. ``per_document`` of a source goes before it.
@@ -131,6 +133,7 @@ class Recipe:
     lexical_share: float = 0.0
     pooled_share: float = 0.0
     alignment_weight: float = 0.0
+    pooled_weight: float = 0.0
     query_length: int = 64
     document_length: int = 256
     document_windows: int = 1
@@ -209,20 +212,16 @@ class Recipe:
         for name in ("bf16", "compile", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
-        if self.nested_weight and self.alignment_weight:
-            raise InputError(f"{where}: nested_weight and alignment_weight exclude each other; keep one")
         self._validate_teachers(where)
-        for name in ("teacher_weight", "nested_weight", "alignment_weight"):
+        for name in ("teacher_weight", "nested_weight", "alignment_weight", "pooled_weight"):
             if getattr(self, name) and self.mini_batch_size is not None:
                 raise InputError(f"{where}: {name} needs a whole batch at once; leave out mini_batch_size")
         if self.document_windows > 1 and self.mini_batch_size is not None:
             raise InputError(f"{where}: document_windows needs a whole batch at once; leave out mini_batch_size")
         anchored = self.positions == "anchored" and self.weighted_queries and self.dim is not None
-        if self.alignment_weight and self.start is not None:
-            # Principal directions of other data, in which the model to go on from would be taught to turn around.
-            raise InputError(f"{where}: alignment_weight and start exclude each other: a start is aligned already")
-        if self.alignment_weight and not anchored:
-            raise InputError(f"{where}: alignment_weight needs positions: anchored, weighted_queries: true and a dim")
+        for name in ("alignment_weight", "pooled_weight"):
+            if getattr(self, name) and not anchored:
+                raise InputError(f"{where}: {name} needs positions: anchored, weighted_queries: true and a dim")
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")
@@ -233,15 +232,20 @@ class Recipe:
                 "rates and precision are entries of the recipe itself"
             )
 
+    @property
+    def asks_backbone(self) -> bool:
+        """Whether the frozen backbone teaches."""
+        return any((self.teacher_weight, self.alignment_weight, self.pooled_weight))
+
     def _validate_teachers(self, where: str) -> None:
-        weights = {"backbone": self.teacher_weight, "widest": self.nested_weight}
+        weights = {"backbone": self.asks_backbone, "widest": self.nested_weight}
         if all(weights.values()) and self.sub_batch is not None:
             raise InputError(f"{where}: with two teachers a step has pairs of one source; leave out sub_batch")
         for name, value in self.sources.items():
             teacher = Source.parse(str(name), value).teacher
             if teacher is None and all(weights.values()):
                 raise InputError(
-                    f"{where}: teacher_weight and nested_weight are two teachers; give source {name!r} a teacher, "
+                    f"{where}: the frozen backbone and the widest group both teach; give source {name!r} a teacher, "
                     "backbone or widest"
                 )
             if teacher is not None and not weights[teacher]:
@@ -299,6 +303,7 @@ _NUMBERS = {
     "lexical_share": (0.0, 1.0),
     "pooled_share": (0.0, 1.0),
     "alignment_weight": (0.0, float("inf")),
+    "pooled_weight": (0.0, float("inf")),
     "lora_dropout": (0.0, 0.99),
     "backbone_dropout": (0.0, 0.99),
 }

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.embedding.windows import cut_windows
 from metaembed_rag.errors import InputError, MissingDependencyError, TrainingError
-from metaembed_rag.training.alignment import principal_directions
+from metaembed_rag.training.alignment import nearest_directions, principal_directions, targets
 from metaembed_rag.training.batches import SourceBatchSampler
 from metaembed_rag.training.compilation import compile_layers
 from metaembed_rag.training.data import COLUMNS, Source, Triplet, has_images, identity, read_sources, samples
@@ -61,6 +61,8 @@ RUN_FILE = "run.json"
 FREE = frozenset({"comment", "compile", "save_steps", "log_steps", "tensorboard", "trainer"})
 #: Documents from which the teacher learns which words are rare, and the first of them from which the projection starts.
 SAMPLED, SPANNED = 8192, 256
+#: Documents from which it learns where a trained model has what it says.
+SHOWN = 512
 
 
 def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> Path:
@@ -90,7 +92,7 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         raise InputError("the recipe asks for FSDP, which needs accelerators; leave trainer.fsdp out on processors")
     triplets = read_sources(data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     images = family_of(recipe.model_type).vision is not None
-    if images and (recipe.teacher_weight or recipe.alignment_weight or (recipe.nested_weight and recipe.lexical_share)):
+    if images and (recipe.asks_backbone or (recipe.nested_weight and recipe.lexical_share)):
         raise InputError(
             "teacher_weight, alignment_weight and lexical_share distil text backbones; set them to 0 for one that sees"
         )
@@ -224,7 +226,7 @@ def _loss(
     """The loss of every batch; by source where a recipe has two teachers."""
     objective = objective_of(recipe)
     teachers: dict[str, nn.Module] = {}
-    if recipe.teacher_weight or recipe.alignment_weight:
+    if recipe.asks_backbone:
         teachers["backbone"] = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
     if recipe.nested_weight:
         teachers["widest"] = _nesting(recipe, encoder, triplets, objective)
@@ -241,7 +243,11 @@ def _loss(
     if len(teachers) < 2:
         return taught_by(next(iter(teachers.values()), None))
     losses = {name: taught_by(teacher) for name, teacher in teachers.items()}
-    return {name: losses[str(Source.parse(name, value).teacher)] for name, value in recipe.sources.items()}
+    return {name: losses[str(_teacher(recipe, name))] for name in recipe.sources}
+
+
+def _teacher(recipe: Recipe, source: str) -> str | None:
+    return Source.parse(source, recipe.sources[source]).teacher
 
 
 def _nesting(
@@ -274,7 +280,9 @@ def _distillation(
     *,
     bf16: bool,
 ) -> Distillation:
-    """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span."""
+    """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span, or
+    the states are turned to where a trained model has them.
+    """
     transformer, head = parts(encoder)
     backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
     if bf16:
@@ -286,27 +294,47 @@ def _distillation(
     special = transformer.words.all_special_ids
     teacher = TokenTeacher(backbone.to(encoder.device), weights.to(encoder.device), special, recipe.lexical_share)
     projection = None
-    if recipe.alignment_weight and head.projection is not None:
-        spanned = sample[:SPANNED]
-        read = [
-            teacher.read(
-                batch_to_device(encoder.preprocess(spanned[first : first + 32], task="document"), encoder.device)
-            )
-            for first in range(0, len(spanned), 32)
-        ]
-        projection = principal_directions(read, head.projection.out_features - 1)
-        with torch.no_grad():
-            head.projection.weight[:-1] = projection
+    if (recipe.alignment_weight or recipe.pooled_weight) and head.projection is not None:
+        if recipe.start is not None:
+            taught = {name: rows for name, rows in triplets.items() if _teacher(recipe, name) != "widest"}
+            projection = _turned(teacher, encoder, _sample(recipe, taught)[:SHOWN])
+        else:
+            read = [teacher.read(features) for features in _features(encoder, sample[:SPANNED])]
+            projection = principal_directions(read, head.projection.out_features - 1)
+            with torch.no_grad():
+                head.projection.weight[:-1] = projection
     return Distillation(
         teacher,
         ranking=recipe.teacher_weight,
         alignment=recipe.alignment_weight,
         projection=projection,
         temperature=objective.temperature,
+        first=recipe.pooled_weight,
         pooled=recipe.pooled_share,
         groups=objective.groups,
         similarity=objective.similarity,
     )
+
+
+def _features(encoder: MultiVectorEncoder, texts: list[str]) -> Iterator[dict[str, Any]]:
+    """Documents as the encoder reads them, 32 at a time."""
+    for start in range(0, len(texts), 32):
+        yield batch_to_device(encoder.preprocess(texts[start : start + 32], task="document"), encoder.device)
+
+
+@torch.no_grad()
+def _turned(teacher: TokenTeacher, encoder: MultiVectorEncoder, texts: list[str]) -> torch.Tensor:
+    """``nearest_directions`` of what teacher and encoder make of documents, before anything is trained."""
+    states, embeddings = [], []
+    encoder.eval()
+    for features in _features(encoder, texts):
+        column = teacher.read(features)
+        everything = torch.eye(column.states.shape[-1], device=encoder.device)
+        states.append(targets(column, everything)[0].flatten(0, 1))
+        # Documents have nothing in the last direction, which is for the weights of queries.
+        embeddings.append(encoder(features)["token_embeddings"][..., :-1].float().flatten(0, 1))
+    encoder.train()
+    return nearest_directions(torch.cat(states), torch.cat(embeddings))
 
 
 def batch_sampler(recipe: Recipe, triplets: dict[str, list[Triplet]], processes: int = 1) -> SourceBatchSampler:

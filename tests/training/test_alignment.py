@@ -18,6 +18,7 @@ from metaembed_rag.training.alignment import (
     cells,
     divisions,
     document_targets,
+    nearest_directions,
     principal_directions,
     query_targets,
     targets,
@@ -178,6 +179,33 @@ def test_the_pooled_share_of_the_target_is_for_all_groups_but_the_narrowest(teac
         distillation = Distillation(teacher, pooled=share, **options)
         assert distillation(queries, documents, asked, columns).item() == pytest.approx(expected(share), rel=1e-4)
     assert expected(0.0) != pytest.approx(expected(1.0), rel=1e-2)
+
+
+def test_the_nearest_directions_turn_the_backbone_to_the_model():
+    torch.manual_seed(2)
+    pooled = torch.nn.functional.normalize(torch.randn(60, 12), dim=-1)
+    turned = torch.linalg.qr(torch.randn(12, 12)).Q.T
+    torch.testing.assert_close(nearest_directions(pooled, pooled @ turned.T), turned, atol=1e-4, rtol=0)
+    embeddings = pooled @ turned[:5].T + 0.1 * torch.randn(60, 5)
+    narrower = nearest_directions(pooled, embeddings)
+    torch.testing.assert_close(narrower @ narrower.T, torch.eye(5), atol=1e-5, rtol=0)
+    for other in (turned[:5], *(torch.linalg.qr(torch.randn(12, 5)).Q.T for _ in range(5))):
+        assert (pooled @ narrower.T * embeddings).sum() >= (pooled @ other.T * embeddings).sum()
+
+
+def test_the_first_meta_token_alone_is_drawn_to_the_pooled_vector(teacher):
+    asked, columns = features([[10, 11], [12, 13]], 4), [features([[10, 13, 9], [12, 11, 9]], 8)]
+    projection = torch.linalg.qr(torch.randn(12, 7)).Q.T
+    options = {"ranking": 0.0, "alignment": 0.0, "projection": projection, "temperature": 0.05}
+    first = Distillation(teacher, first=2.0, **options)
+    queries, documents = torch.randn(2, 4, 8), torch.randn(2, 8, 8)
+    for rows, read in ((queries, asked), (documents, columns[0])):
+        told = torch.nn.functional.normalize(teacher.read(read).pooled @ projection.T, dim=-1)
+        rows[:, 0] = torch.nn.functional.pad(told, (0, 1))
+    assert first(queries, documents, asked, columns).item() == pytest.approx(0, abs=1e-5)
+    away = first(queries, documents.flip(0), asked, columns).item()
+    assert away > 0.1
+    assert first.terms["distance_first"] == pytest.approx(away / 4, abs=1e-4)
 
 
 def test_a_page_ranks_by_its_best_window_and_by_all_of_its_words(teacher):

@@ -93,6 +93,24 @@ def test_each_source_is_taught_by_its_own_teacher(miniature, tmp_path):
     assert all(row["divergence"] > 0 for row in rows(tmp_path / "run") if "loss" in row)
 
 
+def test_a_trained_model_is_aligned_from_where_it_is(miniature, tmp_path, monkeypatch):
+    anchored = {"positions": "anchored", "weighted_queries": True}
+    nearest = module.nearest_directions
+    begun = train(replace(miniature.recipe, **anchored), miniature.data, tmp_path / "begun")
+    recipe = replace(miniature.recipe, start=str(begun), alignment_weight=20.0, pooled_weight=20.0, **anchored)
+    train(recipe, miniature.data, tmp_path / "aligned")
+    # Any other directions are farther away.
+    monkeypatch.setattr(
+        module, "nearest_directions", lambda states, embeddings: torch.eye(*nearest(states, embeddings).shape)
+    )
+    train(recipe, miniature.data, tmp_path / "other")
+    turned, other = (
+        [row["distance_document"] for row in rows(tmp_path / name) if "loss" in row] for name in ("aligned", "other")
+    )
+    assert turned[0] < other[0] - 0.05
+    assert turned[-1] < turned[0]
+
+
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
     options = {
         "positions": "anchored",
