@@ -17,6 +17,7 @@ import torch
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.errors import InputError, MissingDependencyError, ModelError, TrainingError
+from metaembed_rag.training import teaching
 from metaembed_rag.training import train as module
 from metaembed_rag.training.data import read_pairs, read_sources
 from metaembed_rag.training.train import CHECKPOINT_FILE, LOG_FILE, train
@@ -95,13 +96,13 @@ def test_each_source_is_taught_by_its_own_teacher(miniature, tmp_path):
 
 def test_a_trained_model_is_aligned_from_where_it_is(miniature, tmp_path, monkeypatch):
     anchored = {"positions": "anchored", "weighted_queries": True}
-    nearest = module.nearest_directions
+    nearest = teaching.nearest_directions
     begun = train(replace(miniature.recipe, **anchored), miniature.data, tmp_path / "begun")
     recipe = replace(miniature.recipe, start=str(begun), alignment_weight=20.0, pooled_weight=20.0, **anchored)
     train(recipe, miniature.data, tmp_path / "aligned")
     # Any other directions are farther away.
     monkeypatch.setattr(
-        module, "nearest_directions", lambda states, embeddings: torch.eye(*nearest(states, embeddings).shape)
+        teaching, "nearest_directions", lambda states, embeddings: torch.eye(*nearest(states, embeddings).shape)
     )
     train(recipe, miniature.data, tmp_path / "other")
     turned, other = (
@@ -345,7 +346,7 @@ def test_a_batch_of_texts_reaches_the_vision_encoder_only_through_its_placeholde
         parameter.requires_grad_(True)
     encoder.train()
     batch = [encoder.preprocess(["a", "b"], task=task) for task in ("query", "document", "document")]
-    module.MMRLoss(encoder, objective=module.objective_of(llava))(batch).backward()
+    teaching.MMRLoss(encoder, objective=teaching.objective_of(llava))(batch).backward()
     assert seeing
     assert all((parameter.grad is not None) == stands_in for parameter in seeing)
     # The placeholder is in the graph, and changes nothing.

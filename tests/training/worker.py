@@ -62,7 +62,8 @@ def sharded(folder: Path) -> None:
     from metaembed_rag.training.data import read_pairs
     from metaembed_rag.training.monitor import meta_token_gradients
     from metaembed_rag.training.recipe import Recipe
-    from metaembed_rag.training.train import model_config, objective_of, trainable_encoder
+    from metaembed_rag.training.teaching import objective_of
+    from metaembed_rag.training.train import model_config, trainable_encoder
 
     recipe = Recipe.load(folder / "recipe.yaml")
     pairs = read_pairs(folder / "pairs.jsonl")
