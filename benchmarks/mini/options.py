@@ -20,12 +20,17 @@ def model_parser(description: str | None, out: str) -> argparse.ArgumentParser:
 
 
 def make_parser(description: str | None, out: str) -> argparse.ArgumentParser:
-    """``model_parser``'s, a folder for each benchmark, and how much of it is asked."""
+    """``model_parser``'s and ``add_benchmarks``'."""
     parser = model_parser(description, out)
+    add_benchmarks(parser)
+    return parser
+
+
+def add_benchmarks(parser: argparse.ArgumentParser) -> None:
+    """A folder for each benchmark, and how much of it is asked."""
     for name in READERS:
         parser.add_argument(f"--{name}", type=Path, help=f"local clone that holds {name}")
     parser.add_argument("--queries", type=int, default=0, help="only so many queries of each benchmark; 0 takes all")
-    return parser
 
 
 def add_financebench(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 Sample: TypeAlias = "str | dict[str, str | None]"
 MissingNegative = Literal["drop", "random"]
 #: What may teach the pairs of a source beside their labels: the frozen backbone, or the widest group.
-Teacher = Literal["backbone", "widest"]
+Teacher = Literal["backbone", "widest", "start"]
 
 #: The samples of a line, in the order of ``samples``.
 COLUMNS = ("query", "positive", "negative")
@@ -64,7 +64,8 @@ class Source:
         file: the JSONL file, relative to the data folder; None is ``<name>.jsonl``.
         per_document: pairs in a row whose positives are different pages of one document, so that a page is told from
             its neighbours; None draws without regard to documents.
-        teacher: which of a recipe's two teachers its pairs have; None where the recipe has one or none.
+        teacher: which of a recipe's teachers its pairs have: the frozen "backbone", the "widest" group of the model in
+            training, or that of the frozen model from which it "start"s; None where the recipe has one or none.
     """
 
     cap: int
@@ -103,7 +104,8 @@ class Source:
         if source.file is not None and not isinstance(source.file, str):
             raise InputError(f"{advice}; file must be a path, not {source.file!r}")
         if source.teacher not in (None, *get_args(Teacher)):
-            raise InputError(f"{advice}; teacher must be 'backbone' or 'widest', not {source.teacher!r}")
+            known = " or ".join(repr(choice) for choice in get_args(Teacher))
+            raise InputError(f"{advice}; teacher must be {known}, not {source.teacher!r}")
         return source
 
 

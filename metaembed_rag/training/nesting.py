@@ -1,4 +1,4 @@
-"""The widest budget as a teacher of the narrower ones, with BM25 beside it.
+"""The widest budget as a teacher of the narrower ones, with BM25 beside it: the pupil's own, or that of a frozen model.
 
 Measured (``benchmarks/mini/LOG.md``): a trained model's widest ranking with BM25 is better than either, and better than
 that of the frozen backbone, which a trained model has left behind.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 
 from metaembed_rag.budget import LADDER, Budget
@@ -20,10 +21,30 @@ from metaembed_rag.training.loss import mmr_scores
 from metaembed_rag.training.samples import PAGES
 
 
+class FrozenModel:
+    """A trained model that teaches and learns nothing.
+
+    Args:
+        encoder: adapter merged; it is frozen.
+    """
+
+    def __init__(self, encoder: MultiVectorEncoder) -> None:
+        self.encoder = encoder.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def embed(self, features: dict[str, Any]) -> Tensor:
+        """``[n, tokens, dim]`` of what a pupil of the same tokens reads."""
+        # The backbone may change the features it is given, and knows of no pages.
+        read = {key: value for key, value in features.items() if key != PAGES}
+        embeddings: Tensor = self.encoder(read)["token_embeddings"]
+        return embeddings.float()
+
+
 class Nesting(nn.Module):
     """KL divergence of every group's in-batch ranking from the widest group's, to which BM25 is added.
 
-    The widest group learns from BM25 alone: its own scores are the rest of its target.
+    The widest group learns from BM25 alone where its own scores are the rest of its target. Where that of a frozen
+    model is, it is held to what that model knew.
 
     Args:
         weights: ``[vocabulary]`` of ``inverse_document_frequencies``.
@@ -34,6 +55,7 @@ class Nesting(nn.Module):
         lexical_temperature: of BM25.
         groups: the budgets.
         similarity: see ``mmr_scores``.
+        model: whose widest group teaches; None is the pupil itself.
     """
 
     def __init__(
@@ -47,6 +69,7 @@ class Nesting(nn.Module):
         lexical_temperature: float = 0.03,
         groups: Sequence[Budget] = LADDER,
         similarity: Literal["sum", "mean"] = "mean",
+        model: FrozenModel | None = None,
     ) -> None:
         super().__init__()
         self.weights = weights
@@ -56,6 +79,8 @@ class Nesting(nn.Module):
         self.temperature = temperature
         self.groups = tuple(groups)
         self.similarity: Literal["sum", "mean"] = similarity
+        # No module of ours: the trainer must neither save nor move nor count its weights.
+        self.model = model
         #: The term of the last batch, unweighted, for the log.
         self.terms: dict[str, float] = {}
 
@@ -69,7 +94,11 @@ class Nesting(nn.Module):
     ) -> Tensor:
         """A scalar; arguments as for ``Distillation``."""
         scores = mmr_scores(queries, documents, self.groups, self.similarity, pages)
-        target = scores[-1].detach() / self.temperature
+        widest = scores[-1].detach()
+        if self.model is not None:
+            asking, telling = self.model.embed(query_features), [self.model.embed(part) for part in document_features]
+            (widest,) = mmr_scores(asking, torch.cat(telling), self.groups[-1:], self.similarity, pages)
+        target = widest / self.temperature
         if self.lexical:
             asked = _words(query_features)
             target = target + self.lexical * torch.cat(

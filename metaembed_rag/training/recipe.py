@@ -13,7 +13,7 @@ import yaml
 from metaembed_rag.budget import LADDER
 from metaembed_rag.embedding.config import Positions
 from metaembed_rag.errors import InputError, MetaEmbedError
-from metaembed_rag.training.data import Source
+from metaembed_rag.training.data import Source, Teacher
 
 #: What a recipe may hand on to transformers' TrainingArguments: how to run, never what to compute.
 TRAINER_KEYS = frozenset(
@@ -69,8 +69,9 @@ class Recipe:
         temperature: of the InfoNCE term.
         similarity: "mean" or "sum" MaxSim while training; kept in the model's config.
         teacher_weight: of the frozen backbone's in-batch rankings; 0 leaves them out.
-        nested_weight: of the widest group's in-batch ranking as a teacher of the narrower groups; 0 leaves it out.
-            Beside ``teacher_weight`` each source says which teacher it has.
+        nested_weight: of the widest group's in-batch ranking as a teacher of the narrower groups; 0 leaves it out. Of
+            a source whose teacher is ``start`` it is that of the model from which the run starts, frozen, and teaches
+            all groups. Beside ``teacher_weight`` each source says which teacher it has.
         lexical_share: of BM25 in what teaches; the rest is the backbone's late interaction over all tokens, or the
             widest group's.
         pooled_share: of the cosine of the backbone's pooled vectors in what it teaches to all groups but the narrowest,
@@ -237,20 +238,31 @@ class Recipe:
         """Whether the frozen backbone teaches."""
         return any((self.teacher_weight, self.alignment_weight, self.pooled_weight))
 
+    def teacher_of(self, source: str) -> Teacher | None:
+        """Who teaches a source's pairs: whom it names, or the one teacher that there is."""
+        named = Source.parse(source, self.sources[source]).teacher
+        if named is not None:
+            return named
+        if self.asks_backbone:
+            return "backbone"
+        return "widest" if self.nested_weight else None
+
     def _validate_teachers(self, where: str) -> None:
-        weights = {"backbone": self.asks_backbone, "widest": self.nested_weight}
-        if all(weights.values()) and self.sub_batch is not None:
-            raise InputError(f"{where}: with two teachers a step has pairs of one source; leave out sub_batch")
+        weights = {"backbone": self.asks_backbone, "widest": self.nested_weight, "start": self.nested_weight}
         for name, value in self.sources.items():
             teacher = Source.parse(str(name), value).teacher
             if teacher is None and all(weights.values()):
                 raise InputError(
                     f"{where}: the frozen backbone and the widest group both teach; give source {name!r} a teacher, "
-                    "backbone or widest"
+                    "backbone, widest or start"
                 )
             if teacher is not None and not weights[teacher]:
-                entry = {"backbone": "teacher_weight", "widest": "nested_weight"}[teacher]
+                entry = "teacher_weight" if teacher == "backbone" else "nested_weight"
                 raise InputError(f"{where}: source {name!r} has the teacher {teacher!r}, and {entry} is 0; raise it")
+            if teacher == "start" and self.start is None:
+                raise InputError(f"{where}: source {name!r} is taught by start, and there is none; give a model there")
+        if self.sub_batch is not None and len({self.teacher_of(str(name)) for name in self.sources}) > 1:
+            raise InputError(f"{where}: with two teachers a step has pairs of one source; leave out sub_batch")
 
     def _validate_groups(self, where: str) -> None:
         groups = self.groups

@@ -13,14 +13,16 @@ from torch import nn
 from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
-from metaembed_rag.embedding.build import parts
+from metaembed_rag.embedding.build import build_encoder, load_adapter, parts
+from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.training.alignment import nearest_directions, principal_directions, targets
 from metaembed_rag.training.compilation import compile_layers
-from metaembed_rag.training.data import Source, Triplet
+from metaembed_rag.training.data import Teacher, Triplet
 from metaembed_rag.training.distillation import Distillation
 from metaembed_rag.training.lexicon import inverse_document_frequencies
 from metaembed_rag.training.loss import MMRLoss, Objective, parse_groups
-from metaembed_rag.training.nesting import Nesting
+from metaembed_rag.training.nesting import FrozenModel, Nesting
 from metaembed_rag.training.recipe import Recipe
 from metaembed_rag.training.teacher import TokenTeacher
 
@@ -43,22 +45,23 @@ def objective_of(recipe: Recipe) -> Objective:
 def loss_of(
     recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool
 ) -> MMRLoss | dict[str, MMRLoss]:
-    """The loss of every batch, with its teacher; by source where a recipe has two.
+    """The loss of every batch, with its teacher; by source where a recipe has several.
 
     Args:
         recipe: what to do.
         encoder: the model that is trained, before its first step.
         triplets: the pairs of each source.
-        bf16: let the frozen backbone compute in bfloat16.
+        bf16: let what is frozen compute in bfloat16.
     """
     objective = objective_of(recipe)
-    teachers: dict[str, nn.Module] = {}
-    if recipe.asks_backbone:
-        teachers["backbone"] = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
-    if recipe.nested_weight:
-        teachers["widest"] = _nesting(recipe, encoder, triplets, objective)
 
-    def taught_by(teacher: nn.Module | None) -> MMRLoss:
+    def taught_by(name: Teacher | None) -> MMRLoss:
+        teacher: nn.Module | None = None
+        if name == "backbone":
+            teacher = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
+        elif name is not None:
+            model = _frozen(recipe, encoder, bf16=bf16) if name == "start" else None
+            teacher = _nesting(recipe, encoder, triplets, objective, model)
         return MMRLoss(
             encoder,
             objective=objective,
@@ -67,20 +70,34 @@ def loss_of(
             distillation=teacher,
         )
 
-    if len(teachers) < 2:
-        return taught_by(next(iter(teachers.values()), None))
-    losses = {name: taught_by(teacher) for name, teacher in teachers.items()}
-    return {name: losses[str(_teacher(recipe, name))] for name in recipe.sources}
+    named = {source: recipe.teacher_of(source) for source in recipe.sources}
+    losses = {name: taught_by(name) for name in dict.fromkeys(named.values())}
+    if len(losses) == 1:
+        return next(iter(losses.values()))
+    return {source: losses[name] for source, name in named.items()}
 
 
-def _teacher(recipe: Recipe, source: str) -> str | None:
-    return Source.parse(source, recipe.sources[source]).teacher
+def _frozen(recipe: Recipe, encoder: MultiVectorEncoder, *, bf16: bool) -> FrozenModel:
+    """The model that a recipe starts from, as it was."""
+    folder = find_model_folder(str(recipe.start))
+    config = ModelConfig.load(folder)
+    before = build_encoder(config, device=str(encoder.device), attention=recipe.attention)
+    load_adapter(before, config, folder)
+    if bf16:
+        before = before.to(torch.bfloat16)
+    if recipe.compile:
+        compile_layers(before)
+    return FrozenModel(before)
 
 
 def _nesting(
-    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], objective: Objective
+    recipe: Recipe,
+    encoder: MultiVectorEncoder,
+    triplets: dict[str, list[Triplet]],
+    objective: Objective,
+    model: FrozenModel | None,
 ) -> Nesting:
-    """The widest group as a teacher of the others."""
+    """The widest group, of what is trained or of a frozen model, as a teacher."""
     words = parts(encoder)[0].words
     return Nesting(
         inverse_document_frequencies(_sample(recipe, triplets), words).to(encoder.device),
@@ -90,6 +107,7 @@ def _nesting(
         temperature=objective.temperature,
         groups=objective.groups,
         similarity=objective.similarity,
+        model=model,
     )
 
 
@@ -110,23 +128,16 @@ def _distillation(
     """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span, or
     the states are turned to where a trained model has them.
     """
-    transformer, head = parts(encoder)
-    backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
-    if bf16:
-        backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
-    if recipe.compile:
-        compile_layers(backbone)
-    sample = _sample(recipe, triplets)
-    weights = inverse_document_frequencies(sample, transformer.words)
-    special = transformer.words.all_special_ids
-    teacher = TokenTeacher(backbone.to(encoder.device), weights.to(encoder.device), special, recipe.lexical_share)
+    _, head = parts(encoder)
+    teacher = token_teacher(recipe, encoder, triplets, bf16=bf16)
     projection = None
     if (recipe.alignment_weight or recipe.pooled_weight) and head.projection is not None:
         if recipe.start is not None:
-            taught = {name: rows for name, rows in triplets.items() if _teacher(recipe, name) != "widest"}
+            taught = {name: rows for name, rows in triplets.items() if recipe.teacher_of(name) == "backbone"}
             projection = _turned(teacher, encoder, _sample(recipe, taught)[:SHOWN])
         else:
-            read = [teacher.read(features) for features in _features(encoder, sample[:SPANNED])]
+            sample = _sample(recipe, triplets)[:SPANNED]
+            read = [teacher.read(features) for features in _features(encoder, sample)]
             projection = principal_directions(read, head.projection.out_features - 1)
             with torch.no_grad():
                 head.projection.weight[:-1] = projection
@@ -140,6 +151,27 @@ def _distillation(
         pooled=recipe.pooled_share,
         groups=objective.groups,
         similarity=objective.similarity,
+    )
+
+
+def token_teacher(
+    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool
+) -> TokenTeacher:
+    """A recipe's frozen backbone, which knows what words are rare in its sources.
+
+    Args:
+        recipe, triplets, bf16: as for ``loss_of``.
+        encoder: whose words the backbone reads.
+    """
+    backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
+    if bf16:
+        backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
+    if recipe.compile:
+        compile_layers(backbone)
+    words = parts(encoder)[0].words
+    weights = inverse_document_frequencies(_sample(recipe, triplets), words)
+    return TokenTeacher(
+        backbone.to(encoder.device), weights.to(encoder.device), words.all_special_ids, recipe.lexical_share
     )
 
 

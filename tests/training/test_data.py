@@ -146,7 +146,7 @@ def test_a_decompression_bomb_is_refused(monkeypatch, tmp_path):
         ({"cap": 3, "file": 4}, "file must be"),
         ({"cap": 3, "per_document": 0}, "per_document must be"),
         ({"cap": 3, "per_document": 2.0}, "per_document must be"),
-        ({"cap": 3, "teacher": "both"}, "teacher must be 'backbone' or 'widest', not 'both'"),
+        ({"cap": 3, "teacher": "both"}, "teacher must be 'backbone' or 'widest' or 'start', not 'both'"),
     ],
 )
 def test_a_malformed_source_is_named(value, told):

@@ -7,12 +7,12 @@ import pytest
 from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.families import FAMILIES
 from metaembed_rag.errors import InputError
-from metaembed_rag.training.data import Source
 from metaembed_rag.training.recipe import Recipe, find_recipe
 
 MINIMAL = "name: x\nsources: {pairs: 10}\n"
 TAUGHT = "name: x\nsources: {{pairs: {{cap: 10, teacher: {}}}}}\n"
 BOTH = "teacher_weight: 1.0\nnested_weight: 1.0\n"
+SEVERAL = "name: x\nsources: {pairs: {cap: 10, teacher: backbone}, rows: {cap: 10, teacher: widest}}\n"
 
 
 @pytest.fixture
@@ -103,7 +103,9 @@ def test_defaults_are_the_paper_s(load):
         (MINIMAL + "nested_weight: 1.0\nteacher_weight: 1.0\n", "both teach; give source 'pairs' a teacher"),
         (TAUGHT.format("widest") + "teacher_weight: 1.0\n", "'widest', and nested_weight is 0; raise it"),
         (TAUGHT.format("backbone") + "nested_weight: 1.0\n", "'backbone', and teacher_weight is 0; raise it"),
-        (TAUGHT.format("backbone") + BOTH + "sub_batch: 4\n", "leave out sub_batch"),
+        (TAUGHT.format("start") + "nested_weight: 1.0\n", "'pairs' is taught by start, and there is none"),
+        (TAUGHT.format("start") + "start: mini\n", "'start', and nested_weight is 0; raise it"),
+        (SEVERAL + BOTH + "sub_batch: 4\n", "leave out sub_batch"),
         (MINIMAL + "pooled_share: 2\n", "pooled_share must be"),
         (MINIMAL + "pooled_weight: 1.0\nstart: mini\n", "pooled_weight needs positions: anchored"),
         (MINIMAL + "nested_weight: 1.0\nmini_batch_size: 4\n", "nested_weight needs a whole batch"),
@@ -114,9 +116,18 @@ def test_mistakes_are_named(load, text, told):
         load(text)
 
 
-def test_each_source_may_have_one_of_two_teachers(load):
-    recipe = load(TAUGHT.format("widest") + BOTH)
-    assert Source.parse("pairs", recipe.sources["pairs"]).teacher == "widest"
+@pytest.mark.parametrize(
+    ("text", "teacher"),
+    [
+        (TAUGHT.format("widest") + BOTH, "widest"),
+        (TAUGHT.format("start") + BOTH + "start: mini\n", "start"),
+        (MINIMAL + "teacher_weight: 1.0\n", "backbone"),
+        (MINIMAL + "nested_weight: 1.0\n", "widest"),
+        (MINIMAL, None),
+    ],
+)
+def test_a_source_has_the_teacher_that_it_names_or_the_only_one(load, text, teacher):
+    assert load(text).teacher_of("pairs") == teacher
 
 
 def test_an_unknown_recipe_lists_the_known_ones(tmp_path):

@@ -94,6 +94,21 @@ def test_each_source_is_taught_by_its_own_teacher(miniature, tmp_path):
     assert all(row["divergence"] > 0 for row in rows(tmp_path / "run") if "loss" in row)
 
 
+def test_the_model_that_a_run_starts_from_holds_it_to_what_it_knew(miniature, whole, tmp_path):
+    recipe = replace(miniature.recipe, start=str(whole / "model"), nested_weight=30.0)
+    sources = {name: {"cap": cap, "teacher": "start"} for name, cap in recipe.sources.items()}
+    train(replace(recipe, nested_weight=0.0), miniature.data, tmp_path / "free")
+    train(replace(recipe, sources=sources), miniature.data, tmp_path / "held")
+    texts = [pair["positive"] for pair in read_pairs(miniature.test)]
+    begun, free, held = (
+        MetaEmbed.from_pretrained(folder / "model").encode_documents(texts)
+        for folder in (whole, tmp_path / "free", tmp_path / "held")
+    )
+    similarities = [np.einsum("nkd,mld->nmkl", rows, rows).max(axis=-1).mean(axis=-1) for rows in (begun, free, held)]
+    moved = [np.abs(rows - similarities[0]).mean() for rows in similarities[1:]]
+    assert moved[1] < 0.5 * moved[0]
+
+
 def test_a_trained_model_is_aligned_from_where_it_is(miniature, tmp_path, monkeypatch):
     anchored = {"positions": "anchored", "weighted_queries": True}
     nearest = teaching.nearest_directions
