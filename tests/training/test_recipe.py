@@ -28,13 +28,14 @@ def load(tmp_path):
 #: In the order in which they ran.
 CHAIN = (
     "mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours",
-    "mini-pages", "mini-nested", "mini-reports", "mini-trials", "mini",
+    "mini-pages", "mini-nested", "mini-reports", "mini-trials",
+    "mini-prose", "mini-teachers", "mini-turned", "mini",
 )  # fmt: skip
 
 
 def test_the_packaged_recipes_are_those_that_trained_mini():
     chain = [Recipe.load(find_recipe(name)) for name in CHAIN]
-    first, second, third, fourth, pages, nested, reports, trials, last = chain
+    first, second, third, fourth, pages, nested, reports, trials, prose, teachers, turned, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
@@ -47,9 +48,20 @@ def test_the_packaged_recipes_are_those_that_trained_mini():
     assert (trials.steps, trials.batch_size, trials.seed, trials.start) == (440, 16, 41, "reported")
     assert (trials.document_windows, trials.chain, trials.nested_weight, trials.lexical_share) == (4, 8, 3.0, 0.3)
     assert trials.sources["filings"]["per_document"] == 16
-    assert (last.steps, last.batch_size, last.seed, last.start) == (400, 16, 51, "filed")
-    assert (last.document_windows, last.chain, last.teacher_weight, last.nested_weight) == (2, 8, 1.5, 0.0)
-    assert "filings" not in last.sources
+    assert (prose.steps, prose.batch_size, prose.seed, prose.start) == (400, 16, 51, "filed")
+    assert (prose.document_windows, prose.chain, prose.teacher_weight, prose.nested_weight) == (2, 8, 1.5, 0.0)
+    assert "filings" not in prose.sources
+    assert (teachers.steps, teachers.batch_size, teachers.seed, teachers.start) == (560, 16, 61, "told")
+    assert (teachers.lexical_share, teachers.pooled_share) == (0.1, 0.5)
+    assert (turned.steps, turned.batch_size, turned.seed, turned.start) == (400, 16, 71, "taught")
+    assert (turned.lexical_share, turned.alignment_weight, turned.pooled_weight) == (0.15, 4.0, 2.0)
+    assert (last.steps, last.batch_size, last.seed, last.start) == (440, 16, 83, "near")
+    assert (last.lexical_share, last.alignment_weight, last.pooled_weight) == (0.15, 3.0, 2.0)
+    for recipe, tables in ((teachers, "widest"), (turned, "widest"), (last, "start")):
+        assert (recipe.document_windows, recipe.chain) == (4, 8)
+        assert (recipe.teacher_weight, recipe.nested_weight, recipe.pooled_share) == (2.5, 3.0, 0.5)
+        assert {recipe.teacher_of(name) for name in ("wikipedia", "stories", "trials")} == {"backbone"}
+        assert {recipe.teacher_of(name) for name in ("filings", "manuals", "wikitq")} == {tables}
     built = MetaEmbed.from_pretrained("mini").config
     for recipe in chain:
         assert (recipe.query_tokens, recipe.document_tokens, recipe.dim) == (16, 64, 128)
