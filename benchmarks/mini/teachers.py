@@ -4,7 +4,8 @@ Example:
     python benchmarks/mini/teachers.py --data pairs --out results --qed QED --pubmedqa pubmedqa
 
 Rankings of all documents, as ``TokenTeacher`` ranks a batch, and late interaction between the targets of alignment at
-every budget. The recipe says how the backbone reads, and in which sources it learns which words are rare.
+every budget, in the principal directions of the documents' pooled vectors, which are what (1,1) compares. The recipe
+says how the backbone reads, and in which sources it learns which words are rare.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from metaembed_rag.training.data import read_sources
 from metaembed_rag.training.lexicon import lexical_scores
 from metaembed_rag.training.loss import mmr_scores, parse_groups
 from metaembed_rag.training.recipe import Recipe, find_recipe
-from metaembed_rag.training.teacher import Column, TokenTeacher
-from metaembed_rag.training.teaching import token_teacher
+from metaembed_rag.training.teacher import TokenTeacher, weighted_maxsim
+from metaembed_rag.training.teaching import features_of, rarity_of, token_teacher
 from metaembed_rag.training.train import computes_bfloat16, model_config
 
 logger = logging.getLogger("teachers")
@@ -61,14 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder = build_encoder(model_config(recipe), attention=recipe.attention)
     encoder.max_seq_length = recipe.document_length
     pairs = read_sources(options.data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
-    teacher = token_teacher(recipe, encoder, pairs, bf16=recipe.bf16 and computes_bfloat16())
+    rarity = rarity_of(recipe, encoder, pairs)
+    teacher = token_teacher(recipe, encoder, rarity, bf16=recipe.bf16 and computes_bfloat16())
     report: dict[str, Any] = {"recipe": options.recipe, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
     for name, folder in folders.items():
         benchmark = asked_of(options, read_benchmark(name, folder))
         found = report["benchmarks"][name] = {}
         for label, scores in rankings(teacher, encoder, benchmark, recipe):
-            figures = rank(benchmark, lambda start, end, scores=scores: scores[start:end].numpy())
+            figures = rank(benchmark, lambda start, end, scores=scores: scores[start:end].cpu().numpy())
             found[label] = round(figures.ndcg5, 4)
             logger.info("%s, %s: nDCG@5 %.4f", name, label, figures.ndcg5)
         (options.out / "teachers.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -90,14 +92,17 @@ def rankings(
     words = parts(encoder)[0]
     room = recipe.document_length - words.words.num_special_tokens_to_add()
     texts, starts = cut(benchmark, lambda text: cut_windows(text, words.offsets(text), room))
-    pages = torch.repeat_interleave(torch.tensor([*starts[1:], len(texts)]) - torch.tensor(starts))
-    (asked,) = _columns(teacher, encoder, list(benchmark.queries.values()), "query", len(benchmark.queries))
-    equal = replace(asked, weights=asked.mask.float())
+    counts = torch.tensor([*starts[1:], len(texts)]) - torch.tensor(starts)
+    pages = torch.repeat_interleave(counts).to(encoder.device)
+    questions = list(benchmark.queries.values())
+    (read,) = features_of(encoder, questions, task="query", together=len(questions))
+    asked = teacher.read(read)
     near, rare, alike, pieces, pooled = [], [], [], [], []
-    for column in _columns(teacher, encoder, texts, "document", DOCUMENTS_AT_ONCE):
+    for features in features_of(encoder, texts, together=DOCUMENTS_AT_ONCE):
+        column = teacher.read(features)
         for scores, found in zip(teacher.scores(asked, [column]), (near, rare), strict=True):
             found.append(scores)
-        alike.append(teacher.scores(equal, [column])[1])
+        alike.append(weighted_maxsim(asked.states, asked.mask.float(), column.states, column.mask))
         pieces += list(column.ids)
         pooled.append(column.pooled)
     one, late, uniform = (best_per_page(torch.cat(found, dim=1), pages) for found in (near, rare, alike))
@@ -110,33 +115,20 @@ def rankings(
         for share in SHARES:
             yield f"{name}, {share} of BM25", (1 - share) * scores + share * lexical
     directions = _directions(torch.cat(pooled), encoder[1].projection.out_features - 1)
-    yield (
-        f"pooled vector in {len(directions)} directions",
-        best_per_page(_turned(asked.pooled, directions) @ _turned(torch.cat(pooled), directions).T, pages),
-    )
-    told = [document_targets(c, directions) for c in _columns(teacher, encoder, texts, "document", DOCUMENTS_AT_ONCE)]
-    documents, queries = torch.cat(told), query_targets(asked, directions)
+    # Read again: the states of all documents would not fit into memory.
+    told = (teacher.read(features) for features in features_of(encoder, texts, together=DOCUMENTS_AT_ONCE))
+    documents = torch.cat([document_targets(column, directions) for column in told])
+    queries = query_targets(asked, directions)
     groups = parse_groups(recipe.groups)
     blocks = [mmr_scores(block, documents, groups, "mean", pages) for block in queries.split(QUERIES_AT_ONCE)]
     for group, scores in zip(groups, zip(*blocks, strict=True), strict=True):
         yield f"targets of alignment, {group}", torch.cat(scores)
 
 
-def _columns(
-    teacher: TokenTeacher, encoder: MultiVectorEncoder, texts: list[str], task: str, together: int
-) -> Iterator[Column]:
-    for start in range(0, len(texts), together):
-        yield teacher.read(encoder.preprocess(texts[start : start + together], task=task))
-
-
 def _directions(vectors: Tensor, count: int) -> Tensor:
     """The principal ``count`` of them, ``[count, hidden]``."""
     found: Tensor = torch.linalg.svd(vectors, full_matrices=False).Vh[:count]
     return found
-
-
-def _turned(vectors: Tensor, directions: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors @ directions.T, dim=-1)
 
 
 def _markdown(report: dict[str, Any]) -> str:

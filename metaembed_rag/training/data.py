@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 #: A text, or ``{"text": str | None, "image": path | None}``.
 Sample: TypeAlias = "str | dict[str, str | None]"
 MissingNegative = Literal["drop", "random"]
-#: What may teach the pairs of a source beside their labels: the frozen backbone, or the widest group.
+#: What may teach the pairs of a source beside their labels; see ``Source``.
 Teacher = Literal["backbone", "widest", "start"]
 
 #: The samples of a line, in the order of ``samples``.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.util import batch_to_device
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModel
 
 from metaembed_rag.embedding.backbone import resolve_backbone
@@ -54,14 +54,17 @@ def loss_of(
         bf16: let what is frozen compute in bfloat16.
     """
     objective = objective_of(recipe)
+    named = {source: recipe.teacher_of(source) for source in recipe.sources}
+    # Counted once for all teachers: tokenising the sample takes seconds.
+    rarity = rarity_of(recipe, encoder, triplets) if any(named.values()) else torch.empty(0)
 
     def taught_by(name: Teacher | None) -> MMRLoss:
         teacher: nn.Module | None = None
         if name == "backbone":
-            teacher = _distillation(recipe, encoder, triplets, objective, bf16=bf16)
+            teacher = _distillation(recipe, encoder, triplets, rarity, bf16=bf16)
         elif name is not None:
             model = _frozen(recipe, encoder, bf16=bf16) if name == "start" else None
-            teacher = _nesting(recipe, encoder, triplets, objective, model)
+            teacher = _nesting(recipe, encoder, rarity, model)
         return MMRLoss(
             encoder,
             objective=objective,
@@ -70,7 +73,6 @@ def loss_of(
             distillation=teacher,
         )
 
-    named = {source: recipe.teacher_of(source) for source in recipe.sources}
     losses = {name: taught_by(name) for name in dict.fromkeys(named.values())}
     if len(losses) == 1:
         return next(iter(losses.values()))
@@ -90,18 +92,17 @@ def _frozen(recipe: Recipe, encoder: MultiVectorEncoder, *, bf16: bool) -> Froze
     return FrozenModel(before)
 
 
-def _nesting(
-    recipe: Recipe,
-    encoder: MultiVectorEncoder,
-    triplets: dict[str, list[Triplet]],
-    objective: Objective,
-    model: FrozenModel | None,
-) -> Nesting:
+def rarity_of(recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]]) -> Tensor:
+    """``inverse_document_frequencies`` of the encoder's words in a recipe's sources, on its device."""
+    return inverse_document_frequencies(_sample(recipe, triplets), parts(encoder)[0].words).to(encoder.device)
+
+
+def _nesting(recipe: Recipe, encoder: MultiVectorEncoder, rarity: Tensor, model: FrozenModel | None) -> Nesting:
     """The widest group, of what is trained or of a frozen model, as a teacher."""
-    words = parts(encoder)[0].words
+    objective = objective_of(recipe)
     return Nesting(
-        inverse_document_frequencies(_sample(recipe, triplets), words).to(encoder.device),
-        words.all_special_ids,
+        rarity,
+        parts(encoder)[0].words.all_special_ids,
         weight=recipe.nested_weight,
         lexical=recipe.lexical_share,
         temperature=objective.temperature,
@@ -121,15 +122,16 @@ def _distillation(
     recipe: Recipe,
     encoder: MultiVectorEncoder,
     triplets: dict[str, list[Triplet]],
-    objective: Objective,
+    rarity: Tensor,
     *,
     bf16: bool,
 ) -> Distillation:
     """The frozen backbone as a teacher. For alignment, the projection starts from what the teacher's states span, or
     the states are turned to where a trained model has them.
     """
+    objective = objective_of(recipe)
     _, head = parts(encoder)
-    teacher = token_teacher(recipe, encoder, triplets, bf16=bf16)
+    teacher = token_teacher(recipe, encoder, rarity, bf16=bf16)
     projection = None
     if (recipe.alignment_weight or recipe.pooled_weight) and head.projection is not None:
         if recipe.start is not None:
@@ -137,7 +139,7 @@ def _distillation(
             projection = _turned(teacher, encoder, _sample(recipe, taught)[:SHOWN])
         else:
             sample = _sample(recipe, triplets)[:SPANNED]
-            read = [teacher.read(features) for features in _features(encoder, sample)]
+            read = [teacher.read(features) for features in features_of(encoder, sample)]
             projection = principal_directions(read, head.projection.out_features - 1)
             with torch.no_grad():
                 head.projection.weight[:-1] = projection
@@ -154,39 +156,37 @@ def _distillation(
     )
 
 
-def token_teacher(
-    recipe: Recipe, encoder: MultiVectorEncoder, triplets: dict[str, list[Triplet]], *, bf16: bool
-) -> TokenTeacher:
-    """A recipe's frozen backbone, which knows what words are rare in its sources.
+def token_teacher(recipe: Recipe, encoder: MultiVectorEncoder, rarity: Tensor, *, bf16: bool) -> TokenTeacher:
+    """A recipe's frozen backbone.
 
     Args:
-        recipe, triplets, bf16: as for ``loss_of``.
+        recipe, bf16: as for ``loss_of``.
         encoder: whose words the backbone reads.
+        rarity: of ``rarity_of``.
     """
     backbone = AutoModel.from_pretrained(resolve_backbone(recipe.backbone), attn_implementation=recipe.attention)
     if bf16:
         backbone = backbone.to(torch.bfloat16)  # nobody trains it: half the time, and its rankings stay the same
     if recipe.compile:
         compile_layers(backbone)
-    words = parts(encoder)[0].words
-    weights = inverse_document_frequencies(_sample(recipe, triplets), words)
-    return TokenTeacher(
-        backbone.to(encoder.device), weights.to(encoder.device), words.all_special_ids, recipe.lexical_share
-    )
+    special = parts(encoder)[0].words.all_special_ids
+    return TokenTeacher(backbone.to(encoder.device), rarity, special, recipe.lexical_share)
 
 
-def _features(encoder: MultiVectorEncoder, texts: list[str]) -> Iterator[dict[str, Any]]:
-    """Documents as the encoder reads them, 32 at a time."""
-    for start in range(0, len(texts), 32):
-        yield batch_to_device(encoder.preprocess(texts[start : start + 32], task="document"), encoder.device)
+def features_of(
+    encoder: MultiVectorEncoder, texts: list[str], *, task: str = "document", together: int = 32
+) -> Iterator[dict[str, Any]]:
+    """Texts as the encoder reads them, so many together, on its device."""
+    for start in range(0, len(texts), together):
+        yield batch_to_device(encoder.preprocess(texts[start : start + together], task=task), encoder.device)
 
 
 @torch.no_grad()
-def _turned(teacher: TokenTeacher, encoder: MultiVectorEncoder, texts: list[str]) -> torch.Tensor:
+def _turned(teacher: TokenTeacher, encoder: MultiVectorEncoder, texts: list[str]) -> Tensor:
     """``nearest_directions`` of what teacher and encoder make of documents, before anything is trained."""
     states, embeddings = [], []
     encoder.eval()
-    for features in _features(encoder, texts):
+    for features in features_of(encoder, texts):
         column = teacher.read(features)
         everything = torch.eye(column.states.shape[-1], device=encoder.device)
         states.append(targets(column, everything)[0].flatten(0, 1))
