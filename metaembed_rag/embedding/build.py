@@ -62,7 +62,12 @@ def build_encoder(
     ids = _reserved_ids(transformer, family, config)
     transformer.query_token_ids = ids[: config.query_tokens]
     transformer.document_token_ids = ids[config.query_tokens :]
-    head = MetaTokenHead(transformer.get_embedding_dimension(), config.dim, config.weighted_queries)
+    head = MetaTokenHead(
+        transformer.get_embedding_dimension(),
+        config.dim,
+        weighted_queries=config.weighted_queries,
+        pooled_text=config.pooled_text,
+    )
     encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
     encoder.eval()
     return encoder

@@ -45,6 +45,9 @@ class ModelConfig:
         weighted_queries: the last direction belongs to queries alone; documents are 0 there. Late interaction counts
             every query token alike: one that is ``[w u, sqrt(1 - w^2)]`` scores w u.v with a document's ``[v, 0]``,
             and is still of unit length, for any engine that compares by cosine.
+        pooled_text: to each Meta Token's state the mean of the text's in its cell is added, see
+            ``metaembed_rag.embedding.cells``; for anchored positions. Late interaction lives on what single words
+            became in context, of which a Meta Token sees the layer before the last.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ModelConfig:
     document_prompt: str = ""
     positions: Positions | None = None
     weighted_queries: bool = False
+    pooled_text: bool = False
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -71,8 +75,11 @@ class ModelConfig:
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
         if self.positions is not None and self.positions not in get_args(Positions):
             raise ModelError(f"positions must be one of {list(get_args(Positions))} or null, not {self.positions!r}")
-        if not isinstance(self.weighted_queries, bool):
-            raise ModelError(f"weighted_queries must be true or false, not {self.weighted_queries!r}")
+        for name in ("weighted_queries", "pooled_text"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if self.pooled_text and self.positions != "anchored":
+            raise ModelError(f"pooled_text needs positions: 'anchored', not {self.positions!r}")
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
         counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
         for name, value in counts.items():

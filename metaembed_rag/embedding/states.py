@@ -13,7 +13,6 @@ from sentence_transformers.util import batch_to_device
 
 from metaembed_rag.embedding.build import parts
 from metaembed_rag.embedding.prepended import PrependedTransformer
-from metaembed_rag.embedding.tokens import META_TOKENS
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -53,14 +52,14 @@ def text_states(model: MetaEmbed, text: str, task: Literal["query", "document"] 
             place = _find(features["input_ids"][0].tolist(), list(encoding["input_ids"]))
             if place is None:
                 continue
-            count = features[META_TOKENS]
+            first, last = place
             features = batch_to_device(features, model.encoder.device)
             with torch.inference_mode():
-                states = transformer.forward(features)["token_embeddings"][0]
-                rows = head.embed(states, asking=task == "query").cpu().numpy()
-        first, last = place
+                read = transformer.forward(features)
+                said = head.embed(read["token_embeddings"][0, first:last], asking=task == "query").cpu().numpy()
+                meta = head(read)["token_embeddings"][0].cpu().numpy()
         spans = [(start + begin, start + end) for begin, end in encoding["offset_mapping"][: last - first]]
-        yield TokenStates(spans, rows[first:last], rows[len(rows) - count :])
+        yield TokenStates(spans, said, meta)
 
 
 def _find(row: list[int], wanted: list[int]) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ import torch
 from sentence_transformers.base.modules import Module, Transformer
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.config import Positions
 from metaembed_rag.embedding.masks import additive_mask, prefix_attention_mask, sliding_window_mask
 from metaembed_rag.embedding.positions import meta_positions
@@ -187,19 +188,24 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
 class MetaTokenHead(Module):
     """Select the Meta Tokens' last-layer states, project them to ``dim`` and L2-normalise each row.
 
+    With ``pooled_text`` the mean of the text's last-layer states in its cell is added to each Meta Token's first.
+
     Args:
         hidden: width of the backbone's states.
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
-        weighted_queries: see ``ModelConfig``.
+        weighted_queries, pooled_text: see ``ModelConfig``.
     """
 
-    config_keys: list[str] = ["hidden", "dim", "weighted_queries"]  # noqa: RUF012 - as the base class declares it
+    config_keys: list[str] = ["hidden", "dim", "weighted_queries", "pooled_text"]  # noqa: RUF012 - as the base does
 
-    def __init__(self, hidden: int, dim: int | None = None, weighted_queries: bool = False) -> None:
+    def __init__(
+        self, hidden: int, dim: int | None = None, *, weighted_queries: bool = False, pooled_text: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
         self.dim = dim
         self.weighted_queries = weighted_queries
+        self.pooled_text = pooled_text
         self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
         if self.projection is not None:
             # An orthogonal map keeps angles as well as dim < hidden allows: training starts from the
@@ -208,7 +214,12 @@ class MetaTokenHead(Module):
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
-        states = features["token_embeddings"][:, -features[META_TOKENS] :]
+        count = features[META_TOKENS]
+        states = features["token_embeddings"][:, -count:]
+        if self.pooled_text:
+            # Attention showed it the layer before; what the last layer made of the text is there for nothing.
+            text = features["token_embeddings"][:, :-count]
+            states = states + cell_means(text, features["attention_mask"][:, :-count], count)
         features["token_embeddings"] = self.embed(states, asking=features[ASKING])
         features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
         return features

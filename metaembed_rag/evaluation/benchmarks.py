@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -147,11 +148,42 @@ def read_qed(folder: Path) -> Benchmark:
         )
 
 
+def read_fairytaleqa(folder: Path) -> Benchmark:
+    """FairytaleQA (Xu et al. 2022), validation and test: questions asked with a section of a fairy tale in view.
+
+    A document is a section behind its story's title. Questions about more than one section are left out.
+
+    Args:
+        folder: a clone of uci-soe/FairytaleQAData.
+
+    Raises:
+        InputError: there are no stories, or a file is missing or malformed.
+    """
+    split = folder / "data-by-train-split"
+    queries: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    relevant: dict[str, dict[str, float]] = {}
+    for part in ("val", "test"):
+        for path in sorted((split / "questions" / part).glob("*-questions.csv")):
+            name = path.name.removesuffix("-questions.csv")
+            title = name.replace("-", " ").capitalize()
+            for section, text in _columns(split / "section-stories" / part / f"{name}-story.csv", "section", "text"):
+                documents[f"{name}/{section}"] = f"{title}\n{text}"
+            for number, section, question in _columns(path, "question_id", "cor_section", "question"):
+                if section.isdigit():
+                    queries[f"{name}/{number}"] = question
+                    relevant[f"{name}/{number}"] = {f"{name}/{section}": 1.0}
+    if not queries:
+        raise InputError(f"{split} holds no stories: clone uci-soe/FairytaleQAData and pass its folder")
+    return Benchmark("fairytaleqa", queries, documents, relevant)
+
+
 READERS: dict[str, Callable[[Path], Benchmark]] = {
     "pubmedqa": read_pubmedqa,
     "wikitq": read_wikitq,
     "tatqa": read_tatqa,
     "qed": read_qed,
+    "fairytaleqa": read_fairytaleqa,
 }
 
 
@@ -196,6 +228,13 @@ def _text(path: Path, repository: str) -> str:
         raise InputError(f"{path} is missing: clone {repository} and pass its folder") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def _columns(path: Path, *names: str) -> list[list[str]]:
+    """These columns of a file of comma-separated values, a list a row, blanks squeezed."""
+    rows = csv.DictReader(_text(path, "uci-soe/FairytaleQAData").splitlines(keepends=True))
+    with _Malformed(path):
+        return [[" ".join(row[name].split()) for name in names] for row in rows]
 
 
 def _json(path: Path, repository: str) -> Any:

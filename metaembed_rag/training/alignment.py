@@ -1,10 +1,8 @@
 """What each anchored Meta Token should say: the frozen backbone's states around its place.
 
-A dense signal that needs no labels: 64 vectors a document instead of one ranking. The Meta Tokens after the first
-come in divisions of 3, 12, 48, ..., each of which parts the whole text among its own: a Meta Token's cell is the text
-nearest to its place. Its target is the mean of the cell's states, weighted by what their words say. So every width
-has coarse tokens that see it all and the finest that it can pay for. The first Meta Token stands for the text as a
-whole: its target is the backbone's pooled vector.
+A dense signal that needs no labels: 64 vectors a document instead of one ranking. A Meta Token's target is the mean of
+the states in its cell (``metaembed_rag.embedding.cells``), weighted by what their words say. The first stands for the
+text as a whole: its target is the backbone's pooled vector.
 
 A query token's target says by its length in the last direction how little it counts: ``weighted_queries`` of
 ``ModelConfig``.
@@ -12,41 +10,14 @@ A query token's target says by its length in the last direction how little it co
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
+from metaembed_rag.embedding.cells import cells, divisions
 from metaembed_rag.training.teacher import Column
 
 #: A query token never loses all weight, or it could not learn.
 LEAST = 0.05
-
-
-def divisions(tokens: int) -> list[tuple[int, int]]:
-    """Ranks ``(first, end)`` of the Meta Tokens that part the text among them: 1 to 3, 4 to 15, 16 to 63, ..."""
-    edges = [1]
-    while edges[-1] < tokens:
-        edges.append(min(edges[-1] * 4, tokens))
-    return list(pairwise(edges))
-
-
-def cells(positions: Tensor, lengths: Tensor, tokens: int) -> Tensor:
-    """Which tokens are nearest to which Meta Token of a division; the opening and closing ones belong to none.
-
-    Args:
-        positions: ``[n, k]`` of the division's Meta Tokens.
-        lengths: ``[n]`` tokens of each text, special tokens included.
-        tokens: the longest of them.
-
-    Returns:
-        float ``[n, k, tokens]`` of 0 and 1. Meta Tokens at one place share a cell; a token midway is in both.
-    """
-    places = torch.arange(tokens, device=positions.device)
-    distances = (positions.unsqueeze(-1) - places).abs()
-    nearest = distances <= distances.amin(dim=1, keepdim=True)
-    inside = (places > 0) & (places < lengths.unsqueeze(-1) - 1)
-    return (nearest & inside.unsqueeze(1)).float()
 
 
 def targets(reading: Column, projection: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
-        weighted_queries: see ``ModelConfig``.
+        weighted_queries, pooled_text: see ``ModelConfig``. A ``start`` may lack the latter, which has no weights.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
@@ -111,6 +111,7 @@ class Recipe:
     visual_tokens: int = 1024
     positions: Positions | None = None
     weighted_queries: bool = False
+    pooled_text: bool = False
     start: str | None = None
     rank: int = 32
     alpha: int = 32
@@ -210,7 +211,15 @@ class Recipe:
             if getattr(self, name) not in choices:
                 known = " or ".join(repr(choice) for choice in choices)
                 raise InputError(f"{where}: {name} must be {known}, not {getattr(self, name)!r}")
-        for name in ("bf16", "compile", "gather", "gradient_checkpointing", "tensorboard", "weighted_queries"):
+        for name in (
+            "bf16",
+            "compile",
+            "gather",
+            "gradient_checkpointing",
+            "pooled_text",
+            "tensorboard",
+            "weighted_queries",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{where}: {name} must be true or false, not {getattr(self, name)!r}")
         self._validate_teachers(where)
@@ -223,6 +232,8 @@ class Recipe:
         for name in ("alignment_weight", "pooled_weight"):
             if getattr(self, name) and not anchored:
                 raise InputError(f"{where}: {name} needs positions: anchored, weighted_queries: true and a dim")
+        if self.pooled_text and self.positions != "anchored":
+            raise InputError(f"{where}: pooled_text needs positions: anchored")
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")

@@ -147,6 +147,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         groups=tuple((query, document) for query, document in recipe.groups),
         positions=recipe.positions,
         weighted_queries=recipe.weighted_queries,
+        pooled_text=recipe.pooled_text,
     )
 
 

@@ -16,6 +16,7 @@ from metaembed_rag.embedding.build import (
     save_adapter,
     trainable_parameters,
 )
+from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, MetaTokenHead, prefix_attention_mask
@@ -25,9 +26,13 @@ CONFIG = ModelConfig(name="test", backbone="all-MiniLM-L6-v2", query_tokens=4, d
 TEXTS = ["short", "a rather longer text about packages, ferries and the coffee that they carry"]
 
 
-@pytest.fixture(scope="module", params=[None, "anchored"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"positions": "anchored"}, {"positions": "anchored", "pooled_text": True}],
+    ids=["fixed", "anchored", "pooled"],
+)
 def encoder(request):
-    return build_encoder(replace(CONFIG, positions=request.param), device="cpu")
+    return build_encoder(replace(CONFIG, **request.param), device="cpu")
 
 
 def encode(encoder, texts, task, **kwargs):
@@ -166,6 +171,27 @@ def test_only_queries_use_the_last_direction_of_a_model_that_weighs_them():
         np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1.0, atol=1e-5)
     with pytest.raises(ModelError, match="weighted_queries must be true or false"):
         replace(CONFIG, weighted_queries="yes")
+
+
+def test_pooled_text_adds_what_the_text_says_in_its_cell_to_each_meta_token():
+    plain = build_encoder(replace(CONFIG, dim=None, positions="anchored"), device="cpu")
+    pooled = build_encoder(replace(CONFIG, dim=None, positions="anchored", pooled_text=True), device="cpu")
+    features = plain.preprocess(TEXTS, task="document")
+    with torch.inference_mode():
+        states = plain[0](dict(features))["token_embeddings"]
+    wanted = states[:, -8:] + cell_means(states[:, :-8], features["attention_mask"][:, :-8], 8)
+    wanted = torch.nn.functional.normalize(wanted, dim=-1)
+    np.testing.assert_allclose(encode(pooled, TEXTS, "document"), wanted.numpy(), atol=1e-5)
+    assert (encode(plain, TEXTS, "document") * wanted.numpy()).sum(axis=-1).max() < 0.999
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [({"pooled_text": "yes"}, "must be true or false"), ({"pooled_text": True}, "needs positions: 'anchored'")],
+)
+def test_text_is_pooled_around_anchors_only(entries, message):
+    with pytest.raises(ModelError, match=message):
+        replace(CONFIG, **entries)
 
 
 def test_a_config_names_the_positions_it_knows():

@@ -276,7 +276,7 @@ def scitldr(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fairytaleqa(tmp_path: Path) -> Path:
-    """One story of the training part, with a question about two sections, and one of the test part."""
+    """A story of each part, with a question about each section and one about two."""
     folder = tmp_path / "fairytaleqa" / "data-by-train-split"
     beasts = ("fox", "hare", "bear", "wolf")
     told = [f"The {beast} came to the mill, and the miller gave the {beast} a sack of flour. " * 3 for beast in beasts]
@@ -284,7 +284,7 @@ def fairytaleqa(tmp_path: Path) -> Path:
     asked = "question_id,local-or-sum,cor_section,question\n"
     asked += "".join(f"{n},local,{n},What did the {beast} get?\n" for n, beast in enumerate(beasts, start=1))
     asked += '5,summary,"1,2",Who came before the bear?\n'
-    for part, story in (("train", "the-old-mill"), ("test", "the-kept-tale")):
+    for part, story in (("train", "the-old-mill"), ("val", "the-well"), ("test", "the-kept-tale")):
         for kind, name, text in (("questions", "questions", asked), ("section-stories", "story", sections)):
             (folder / kind / part).mkdir(parents=True)
             (folder / kind / part / f"{story}-{name}.csv").write_text(text, encoding="utf-8")

@@ -11,6 +11,8 @@ import pytest
 from metaembed_rag.errors import InputError
 from metaembed_rag.evaluation.benchmarks import READERS, Benchmark, read_benchmark
 
+WELL = "data-by-train-split/questions/val/the-well-questions.csv"
+
 
 def test_pubmedqa_leaves_the_conclusion_out(pubmedqa: Path) -> None:
     benchmark = read_benchmark("pubmedqa", pubmedqa)
@@ -53,6 +55,16 @@ def test_qed_reads_dev_only(qed: Path) -> None:
     assert benchmark.relevant["8"] == {"-7": 1.0}
 
 
+def test_fairytaleqa_asks_what_training_leaves_out(fairytaleqa: Path) -> None:
+    benchmark = read_benchmark("fairytaleqa", fairytaleqa)
+    stories = ("the-well", "the-kept-tale")
+    numbers = [f"{story}/{number}" for story in stories for number in range(1, 5)]
+    assert list(benchmark.queries) == list(benchmark.documents) == numbers, "but the question about two sections"
+    assert benchmark.queries["the-well/2"] == "What did the hare get?"
+    assert benchmark.documents["the-kept-tale/3"].startswith("The kept tale\nThe bear came to the mill, and")
+    assert benchmark.relevant["the-well/4"] == {"the-well/4": 1.0}
+
+
 def test_documents_of_the_same_text_are_one(pubmedqa: Path) -> None:
     path = pubmedqa / "data" / "ori_pqal.json"
     entries = json.loads(path.read_text())
@@ -74,6 +86,7 @@ def test_documents_of_the_same_text_are_one(pubmedqa: Path) -> None:
         ("wikitq", "csv/201-csv/2.csv"),
         ("tatqa", "dataset_raw/tatqa_dataset_dev.json"),
         ("qed", "qed-dev.jsonlines"),
+        ("fairytaleqa", "data-by-train-split/section-stories/val/the-well-story.csv"),
     ],
 )
 def test_a_missing_file_is_named(name: str, file: str, request: pytest.FixtureRequest) -> None:
@@ -115,6 +128,8 @@ def test_a_missing_file_is_named(name: str, file: str, request: pytest.FixtureRe
         ("qed", "qed-dev.jsonlines", '{"example_id": 1}\n', "published format"),
         ("qed", "qed-dev.jsonlines", "{", "not JSON"),
         ("qed", "qed-dev.jsonlines", "\n", "no queries"),
+        ("fairytaleqa", WELL, "question_id\n7\n", "published format"),
+        ("fairytaleqa", WELL, "question_id,cor_section,question\n7,9,Why?\n", "the-well/9, which is missing"),
         (
             "wikitq",
             "data/pristine-unseen-tables.tsv",

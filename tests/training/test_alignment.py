@@ -15,8 +15,6 @@ from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.embedding.tokens import META_TOKENS
 from metaembed_rag.training.alignment import (
     LEAST,
-    cells,
-    divisions,
     document_targets,
     nearest_directions,
     principal_directions,
@@ -97,26 +95,6 @@ def test_weighted_maxsim_leaves_out_what_is_not_there():
     mask = torch.tensor([[True, False]])
     scores = weighted_maxsim(queries, torch.tensor([[1.0, 3.0]]), documents, mask)
     assert scores.item() == pytest.approx(3 / 4)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "expected"),
-    [(1, []), (2, [(1, 2)]), (4, [(1, 4)]), (16, [(1, 4), (4, 16)]), (64, [(1, 4), (4, 16), (16, 64)])],
-)
-def test_divisions(tokens, expected):
-    assert divisions(tokens) == expected
-
-
-def test_every_word_is_in_a_cell_of_every_division_and_the_special_tokens_in_none():
-    lengths = torch.tensor([40, 7])
-    positions = meta_positions(lengths, 64, "anchored")
-    for first, end in divisions(64):
-        inside = cells(positions[:, first:end], lengths, 40)
-        for row, length in enumerate(lengths.tolist()):
-            covered = inside[row].amax(dim=0)
-            assert covered[1 : length - 1].min() == 1
-            assert covered[0] == covered[length - 1 :].max() == 0
-            assert inside[row].sum(dim=1).min() > 0
 
 
 def test_targets_are_unit_vectors_and_query_weights_lie_in_a_direction_documents_do_not_use(teacher):

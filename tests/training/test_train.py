@@ -127,6 +127,16 @@ def test_a_trained_model_is_aligned_from_where_it_is(miniature, tmp_path, monkey
     assert turned[-1] < turned[0]
 
 
+def test_a_run_may_pool_text_that_its_start_did_not(miniature, tmp_path):
+    anchored = replace(miniature.recipe, positions="anchored", steps=2, save_steps=2)
+    begun = train(anchored, miniature.data, tmp_path / "begun")
+    recipe = replace(anchored, start=str(begun), pooled_text=True, nested_weight=1.0)
+    model = MetaEmbed.from_pretrained(train(recipe, miniature.data, tmp_path / "pooled"))
+    assert model.config.pooled_text
+    with pytest.raises(InputError, match="pooled_text needs positions: anchored"):
+        replace(miniature.recipe, pooled_text=True).validate(tmp_path)
+
+
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
     options = {
         "positions": "anchored",
