@@ -3,8 +3,9 @@
 Example:
     python benchmarks/mini/average.py narrow/model neighbours/model --out both
     python benchmarks/mini/average.py both both pages/model nested/model --out four
+    python benchmarks/mini/average.py near run/model --out mini --pooled-text
 
-A model that is named twice weighs twice. All must be built alike, and have gone on from one another or from the same
+A model that is named twice weighs twice. Pooling text takes no weights, so a mean may begin it. All must be built alike, and have gone on from one another or from the same
 model: only then do their weights lie close enough together for a mean to be a model.
 """
 
@@ -13,11 +14,13 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
 from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE
+from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.embedding.trust import check_folder
 
@@ -31,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "models", nargs="+", help="two models or more, the earliest first: packaged, folders or hub ids"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write; it must not exist")
+    parser.add_argument(
+        "--pooled-text", action="store_true", help="let the mean pool text around its Meta Tokens, as mini does"
+    )
     options = parser.parse_args(arguments)
     if options.out.exists():
         parser.error(f"{options.out} exists: give a new folder")
@@ -51,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for key, value in models[-1].items()
         }
         save_file(mean, options.out / name, metadata={"format": "pt"})
+    if options.pooled_text:
+        replace(ModelConfig.load(options.out), pooled_text=True).save(options.out)
 
 
 if __name__ == "__main__":

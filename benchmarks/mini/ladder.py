@@ -2,7 +2,8 @@
 
 Example:
     python benchmarks/mini/ladder.py --model mini --out results --rivals \
-        --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions --qed QED --financebench financebench
+        --pubmedqa pubmedqa --tatqa TAT-QA --wikitq WikiTableQuestions --qed QED --fairytaleqa FairytaleQAData \
+        --financebench financebench
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ NAMES = {
     "tatqa": "TAT-QA dev",
     "wikitq": "WikiTableQuestions",
     "qed": "Natural Questions (QED dev)",
+    "fairytaleqa": "FairytaleQA, validation and test",
     "financebench": "FinanceBench",
 }
 COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5"}

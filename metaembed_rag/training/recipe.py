@@ -48,7 +48,7 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
-        weighted_queries, pooled_text: see ``ModelConfig``. A ``start`` may lack the latter, which has no weights.
+        weighted_queries, pooled_text: see ``ModelConfig``. A run may begin to pool what its ``start`` did not.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.

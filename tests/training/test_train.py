@@ -133,6 +133,8 @@ def test_a_run_may_pool_text_that_its_start_did_not(miniature, tmp_path):
     recipe = replace(anchored, start=str(begun), pooled_text=True, nested_weight=1.0)
     model = MetaEmbed.from_pretrained(train(recipe, miniature.data, tmp_path / "pooled"))
     assert model.config.pooled_text
+    with pytest.raises(InputError, match="was built with pooled_text: True; write that in the recipe"):
+        train(replace(anchored, start=str(tmp_path / "pooled/model")), miniature.data, tmp_path / "again")
     with pytest.raises(InputError, match="pooled_text needs positions: anchored"):
         replace(miniature.recipe, pooled_text=True).validate(tmp_path)
 
