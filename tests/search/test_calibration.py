@@ -194,11 +194,12 @@ def test_targets_go_on_after_a_resize_with_the_plans_that_are_left(index):
 def test_a_four_bit_index_is_measured_with_its_codes_too(model, tmp_path):
     with MetaEmbedIndex(tmp_path / "codes", model=model, precision="4bit") as index:
         index.add_texts(TEXTS[:6])
-        found = index.calibrate(QUERIES, progress=False)
+        # Queries that a page answers without doubt: the order of near ties is not what codes must keep.
+        found = index.calibrate(TEXTS[:2], progress=False)
         assert {one.plan.oversampling for one in found.measured} == {None, 2.0}
         assert index.search("ferry", latency_ms=60_000)
         assert found.loss.precision == "4bit"
         assert found.loss.pages == 6
         assert 0 < found.loss.score_error < 0.02
-        assert found.loss.overlap > 0.5
+        assert found.loss.overlap == 1.0
         assert Calibration.from_dict(found.to_dict()) == found
