@@ -259,5 +259,5 @@ class _Malformed:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, (KeyError, IndexError, TypeError, AttributeError)) or type(error) is ValueError:
+        if isinstance(error, (KeyError, IndexError, TypeError, AttributeError, csv.Error)) or type(error) is ValueError:
             raise InputError(f"{self.path} is not in its published format: {error!r}") from error

@@ -129,6 +129,7 @@ def test_a_missing_file_is_named(name: str, file: str, request: pytest.FixtureRe
         ("qed", "qed-dev.jsonlines", "{", "not JSON"),
         ("qed", "qed-dev.jsonlines", "\n", "no queries"),
         ("fairytaleqa", WELL, "question_id\n7\n", "published format"),
+        ("fairytaleqa", WELL, f"question_id,cor_section,question\n7,1,{'why ' * 40_000}\n", "published format"),
         ("fairytaleqa", WELL, "question_id,cor_section,question\n7,9,Why?\n", "the-well/9, which is missing"),
         (
             "wikitq",
