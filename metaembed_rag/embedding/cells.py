@@ -57,11 +57,9 @@ def cell_means(states: Tensor, mask: Tensor, count: int) -> Tensor:
     """
     lengths, tokens = mask.sum(dim=1), mask.shape[1]
     parts = [mask.unsqueeze(1).to(states.dtype)]
-    end = 1
-    while end < count:
-        first, end = end, end * 4
-        places = meta_positions(lengths, end, "anchored")[:, first:]
-        parts.append(cells(places, lengths, tokens)[:, : count - first].to(states.dtype))
+    for first, end in divisions(count):
+        places = meta_positions(lengths, 4 * first, "anchored")[:, first:]
+        parts.append(cells(places, lengths, tokens)[:, : end - first].to(states.dtype))
     inside = torch.cat(parts, dim=1)
     means: Tensor = (inside @ states) / inside.sum(dim=2, keepdim=True).clamp(min=1)
     return means

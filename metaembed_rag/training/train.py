@@ -183,12 +183,12 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
     folder = find_model_folder(str(recipe.start))
     check_folder(folder)
     before = ModelConfig.load(folder)
-    built = ("backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions", "weighted_queries")
-    found = {name: getattr(before, name) for name in built}
-    wanted = {name: getattr(config, name) for name in built}
+    built = ["backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions", "weighted_queries"]
     if before.pooled_text:
         # It has no weights, so a run may begin it. One that ended it unasked would throw away what was trained with it.
-        found, wanted = found | {"pooled_text": True}, wanted | {"pooled_text": config.pooled_text}
+        built.append("pooled_text")
+    found = {name: getattr(before, name) for name in built}
+    wanted = {name: getattr(config, name) for name in built}
     _compare(recipe, found, wanted)
     load_adapter(encoder, config, folder, trainable=True)
     adapter = parts(encoder)[0].model.peft_config["default"]
