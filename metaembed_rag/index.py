@@ -77,12 +77,14 @@ class MetaEmbedIndex:
         precision: how vectors are stored, fixed when the index is made: "f32", "f16" (half of the disk), "int8" (a
             quarter), or "4bit" (an eighth of the memory, with 8 bit vectors on disk that rescore). None is that of
             the index, "f32" for a new one.
+        page_vectors: at most so many vectors a page at each rung, however many windows it has, fixed when the index is
+            made: those of a window that are most alike are merged. None is that of the index, no bound for a new one.
         server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
         IndexLockedError: another process has it open.
-        IndexMismatchError: it was made by another model or another version, at another precision, or it is not
-            divided by tenants.
+        IndexMismatchError: it was made by another model or another version, at another precision or number of
+            vectors a page, or it is not divided by tenants.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class MetaEmbedIndex:
         limits: Limits | None = None,
         tenant: str | None = None,
         precision: Precision | None = None,
+        page_vectors: int | None = None,
         server: ServerOptions | None = None,
     ) -> None:
         if url is not None and path is not None:
@@ -116,7 +119,7 @@ class MetaEmbedIndex:
         opened = open_engine(
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
-        self._store = Store(opened, tenant=tenant, precision=precision)
+        self._store = Store(opened, tenant=tenant, precision=precision, page_vectors=page_vectors)
         self._writer = Writer(self._store, lambda: self.model, self.limits)
         self._retrieval = Retrieval(self._store, lambda: self.model)
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
@@ -430,7 +433,7 @@ class MetaEmbedIndex:
         return self._retrieval.get(ids)
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
-        """Stored Meta Tokens of pages: float32 ``[windows, document tokens, dim]`` by id; unknown ids are absent."""
+        """Stored vectors of pages, of the widest rung: ``[windows, vectors, dim]`` by id; unknown ids are absent."""
         return self._store.vectors(check_ids(ids))
 
     def info(self) -> dict[str, Any]:
@@ -439,11 +442,11 @@ class MetaEmbedIndex:
         Returns:
             a mapping with ``pages``, ``documents``, ``points`` (windows), ``bytes`` (on disk; None where the
             engine cannot tell, and for a tenant), ``path``, ``engine``, ``model``, ``tenant``, ``dim``,
-            ``precision``, ``document_tokens`` (groups that a search may use), ``building`` (groups that ``resize``
-            is adding) and ``calibration``: None, or when it was made and why it is ``stale``, if it is. Once
-            something was written also ``tokens`` (document Meta Tokens kept), ``bytes_by_group`` (raw bytes of vectors
-            by the document Meta Tokens of their group), ``windows_per_page``, and ``budgets``: for every rung of the
-            ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like
+            ``precision``, ``page_vectors``, ``document_tokens`` (groups that a search may use), ``building`` (groups
+            that ``resize`` is adding) and ``calibration``: None, or when it was made and why it is ``stale``, if it
+            is. Once something was written also ``tokens`` (vectors kept at the widest rung), ``bytes_by_group`` (raw
+            bytes of vectors by the document Meta Tokens of their group), ``windows_per_page``, and ``budgets``: for
+            every rung of the ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like
             these in an index resized to that rung.
         """
         return {"path": self.path, **self._store.info(), "calibration": self._retrieval.targets.summary()}

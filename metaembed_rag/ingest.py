@@ -119,20 +119,22 @@ def embed_pages(
         pages: page ids and pages.
         progress: told about every finished page.
     """
-    windows = (
-        (identifier, page, index, window)
+    found = (
+        (identifier, page, index, windows)
         for identifier, page in pages
-        for index, window in enumerate(_windows(model, page))
+        for windows in [_windows(model, page)]
+        for index in range(len(windows))
     )
-    while batch := list(islice(windows, WINDOWS_AT_ONCE)):
-        parts = [page if _is_seen(model, page) else window.text for _, page, _, window in batch]
+    while batch := list(islice(found, WINDOWS_AT_ONCE)):
+        parts = [page if _is_seen(model, page) else windows[index].text for _, page, index, windows in batch]
         embeddings = model.encode_documents(parts, batch_size=BATCH)
-        for (identifier, page, index, window), vectors in zip(batch, embeddings, strict=True):
+        for (identifier, page, index, windows), vectors in zip(batch, embeddings, strict=True):
             yield WritePoint(
                 id=identifier,
                 page=page.number,
                 window=index,
-                span=window.span,
+                windows=len(windows),
+                span=windows[index].span,
                 vectors=vectors,
                 text=page.text,
                 route=page.route,

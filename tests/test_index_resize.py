@@ -51,6 +51,30 @@ def test_a_precision_is_chosen_once(model, tmp_path):
         MetaEmbedIndex(tmp_path / "i", precision="f16")
 
 
+def test_a_long_page_keeps_as_many_vectors_as_it_may(model, tmp_path):
+    book = Page(source="book", number=1, text="A harbour for boats. " * 200 + "Ferries leave at noon. " * 100)
+    with MetaEmbedIndex(tmp_path / "i", model=model, page_vectors=64) as index:
+        index.add_texts(TEXTS, ids=["ferry", "coffee", "library"])
+        index.add([book])
+        windows = len(model.windows(book.text))
+        (page,) = (hit.id for hit in index.search(QUERY) if hit.source == "book")
+        assert index.vectors([page])[page].shape == (windows, 64 // windows, model.dim)
+        assert index.vectors(["ferry"])["ferry"].shape == (1, 64, model.dim)
+        assert index.search(QUERY)[0].id == "ferry"
+        assert len(index.explain_match(QUERY, index.search(QUERY)[0]).line_scores)
+        loss = index.calibrate(TEXTS[:2], progress=False).loss
+        assert loss.precision == "f32"
+        assert 0 < loss.score_error < 0.2
+        before = scores(index)
+        index.resize(8, progress=False)
+        index.resize(64, progress=False)
+        assert scores(index) == pytest.approx(before, abs=1e-3)
+    with MetaEmbedIndex(tmp_path / "all", model=model) as index:
+        index.add([book])
+        assert index.info()["page_vectors"] is None
+        assert index.calibrate(TEXTS[:2], progress=False).loss is None
+
+
 def test_on_the_command_line(model, tmp_path, monkeypatch, capsys):
     from typer.testing import CliRunner
 
@@ -71,3 +95,7 @@ def test_on_the_command_line(model, tmp_path, monkeypatch, capsys):
     assert "(8,16)" in said
     assert "100M pages" in said
     assert "bytes by group" not in said
+    (tmp_path / "note.txt").write_text(TEXTS[0])
+    place = ["--index", str(tmp_path / "few"), "--json"]
+    said = runner.invoke(app, ["index", str(tmp_path / "note.txt"), *place, "--page-vectors", "8"]).stdout
+    assert json.loads(said)["info"]["page_vectors"] == 8

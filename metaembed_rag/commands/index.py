@@ -29,6 +29,9 @@ def index(
     precision: Annotated[
         str | None, typer.Option("--precision", help="Of a new index: f32, f16, int8 or 4bit [default: f32].")
     ] = None,
+    page_vectors: Annotated[
+        int | None, typer.Option("--page-vectors", min=1, help="Of a new index: at most so many a page [default: all].")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index documents; what is in the index unchanged costs nothing."""
@@ -43,6 +46,7 @@ def index(
         model=model,
         tenant=tenant,
         precision=cast("Precision | None", precision),
+        page_vectors=page_vectors,
     ) as opened:
         result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False, workers=workers)
         info = opened.info()

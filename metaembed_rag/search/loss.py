@@ -1,4 +1,4 @@
-"""What the storage precision costs: stored vectors against those that the model makes anew from the same text."""
+"""What storage costs: vectors as they are stored against those that the model makes anew from the same text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLE = 24
 
 @dataclass(frozen=True, slots=True)
 class PrecisionLoss:
-    """Scores by stored vectors against scores by float32 vectors, over a sample of pages.
+    """Scores by stored vectors against scores by all vectors in float32, over a sample of pages.
 
     Attributes:
         precision: how the index stores vectors.
@@ -42,6 +42,7 @@ def measure_precision(
     model: MetaEmbed,
     texts: Mapping[str, str],
     stored: Mapping[str, FloatArray],
+    document_tokens: int,
     queries: Sequence[FloatArray],
 ) -> PrecisionLoss | None:
     """Embed pages again and compare what queries score.
@@ -50,7 +51,8 @@ def measure_precision(
         precision: of the index.
         model: the index's.
         texts: of the sampled pages, by id.
-        stored: their stored Meta Tokens ``[windows, document tokens, dim]``, by id.
+        stored: their stored vectors ``[windows, vectors, dim]``, by id.
+        document_tokens: that the stored vectors were made from.
         queries: query Meta Tokens ``[q, dim]``.
 
     Returns:
@@ -59,12 +61,13 @@ def measure_precision(
     pages = [page for page, text in texts.items() if page in stored and text.strip()]
     if model.sees or not pages or not queries:
         return None
-    kept = np.stack([stored[page][0] for page in pages])
-    made = model.encode_documents([model.windows(texts[page])[0].text for page in pages])[:, : kept.shape[1]]
+    kept = [stored[page][:1] for page in pages]
+    made = model.encode_documents([model.windows(texts[page])[0].text for page in pages])[:, :document_tokens]
     wanted = max(1, len(pages) // 4)
     errors, overlaps = [], []
     for rows in queries:
-        exact, found = (maxsim(rows[None], vectors)[0] for vectors in (made, kept))
+        exact = maxsim(rows[None], made)[0]
+        found = np.array([maxsim(rows[None], window)[0, 0] for window in kept])
         errors.append(float(np.mean(np.abs(found - exact) / np.maximum(np.abs(exact), 1e-6))))
         best = [set(np.argsort(-scores, kind="stable")[:wanted].tolist()) for scores in (exact, found)]
         overlaps.append(len(best[0] & best[1]) / wanted)

@@ -146,11 +146,12 @@ class Targets:
 
     def _precision_loss(self, queries: Sequence[str]) -> PrecisionLoss | None:
         schema = self._store.schema
-        if schema is None or schema.precision == "f32":
+        if schema is None or (schema.precision == "f32" and schema.page_vectors is None):
             return None
         texts = self._store.sample_texts(SAMPLE, seed=1)
         rows, _ = self._searcher.encode(list(queries), LADDER[-1].query)
-        return measure_precision(schema.precision, self._model(), texts, self._store.vectors(list(texts)), rows)
+        stored = self._store.vectors(list(texts))
+        return measure_precision(schema.precision, self._model(), texts, stored, schema.groups[-1], rows)
 
     def _steering(self) -> LatencyController:
         with self._lock:

@@ -18,6 +18,7 @@ class WritePoint:
         id: the page's id.
         page: its number, from 1.
         window: the window's number within the page, from 0.
+        windows: how many the page has.
         span: characters of ``text`` that the window covers.
         vectors: float32 ``[document tokens, dim]``.
         text: the text of the whole page.
@@ -33,6 +34,7 @@ class WritePoint:
     text: str
     route: str
     metadata: Mapping[str, Any]
+    windows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,12 @@ class Written:
             "flags": flags(point.metadata),
             **self._owner(),
         }
+        if schema.page_vectors is not None:
+            payload["windows"] = point.windows  # for a resize, which makes vectors of single windows anew
         if point.window == 0:
             # Once a page: a long one has hundreds of windows.
             payload["text"] = point.text
-        made = Point(identifier, schema.vectors(point.vectors), payload)
+        made = Point(identifier, schema.vectors(point.vectors, point.windows), payload)
         self.points.append(identifier)
         self.page_ids[point.id] = None
         return made

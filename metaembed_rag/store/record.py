@@ -8,7 +8,7 @@ from typing import Any
 
 from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.store.engine import Point
-from metaembed_rag.store.schema import INDEX_POINT, SCHEMA_VERSION, Schema, check_precision
+from metaembed_rag.store.schema import INDEX_POINT, SCHEMA_VERSION, Schema, check_page_vectors, check_precision
 
 #: In place of the version while a copy is not whole.
 COPYING = 0
@@ -34,7 +34,9 @@ class IndexRecord:
 
     @property
     def version(self) -> int:
-        """Of the format: an older release would not know of tenants, and show everybody everything."""
+        """Of the format: an older release would not know of tenants, and show everybody everything, or of a bound."""
+        if self.schema.page_vectors is not None:
+            return 3
         return 2 if self.schema.tenants else 1
 
     def to_point(self) -> Point:
@@ -45,6 +47,7 @@ class IndexRecord:
             "dim": self.schema.dim,
             "precision": self.schema.precision,
             "tenants": self.schema.tenants,
+            "page_vectors": self.schema.page_vectors,
             **groups_payload(self.schema, self.dropping),
             "model": self.model,
             "model_name": self.model_name,
@@ -78,6 +81,7 @@ class IndexRecord:
                 groups=_groups(content["groups"]),
                 building=_groups(content.get("building", [])),
                 precision=check_precision(content.get("precision", "f32")),
+                page_vectors=check_page_vectors(content.get("page_vectors")),
                 tenants=bool(content.get("tenants", False)),
             )
             return cls(

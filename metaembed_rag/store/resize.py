@@ -19,7 +19,7 @@ import numpy as np
 from metaembed_rag.errors import BudgetError, IndexNotFoundError, StoreError
 from metaembed_rag.store.engine import FloatArray
 from metaembed_rag.store.filters import Filter, HasVector, match
-from metaembed_rag.store.schema import GROUPS, named_vectors, vector_name, window_id
+from metaembed_rag.store.schema import GROUPS, vector_name, window_id
 
 if TYPE_CHECKING:
     from metaembed_rag.store.store import Store
@@ -31,7 +31,7 @@ _WINDOWS_AT_ONCE = 128
 _SAME_TOKEN = 0.98
 _EXAMPLES = 3
 
-_FIELDS = ("tenant", "document", "version", "source", "id", "page", "window", "span", "route")
+_FIELDS = ("tenant", "document", "version", "source", "id", "page", "window", "windows", "span", "route")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _fill_batch(
         if _cosine(embedding[0], stored[key][first][0]) < _SAME_TOKEN:
             strange.append(f"page {payload['page']} of {payload['source']}")
         else:
-            rows[key] = named_vectors(embedding, groups)
+            rows[key] = store.known_schema.named(embedding, groups, payload.get("windows", 1))
     with store.changing_schema():
         present = store.engine_call(lambda engine: engine.retrieve(list(rows)))
         left = {key: named for key, named in rows.items() if key in present}

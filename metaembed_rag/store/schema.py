@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import InputError
+from metaembed_rag.store.merging import merge_rows
 
 FloatArray = npt.NDArray[np.float32]
 
-#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants.
-SCHEMA_VERSION = 2
+#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants, 3 with a bound of vectors a page.
+SCHEMA_VERSION = 3
 
 #: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
 GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
@@ -58,6 +59,8 @@ class Schema:
             what a search may use.
         building: groups that new points get as well, and older ones are still being given; see ``resize``.
         precision: how vectors are stored.
+        page_vectors: at most so many vectors a page in each group, which its windows share evenly, but at least one a
+            window; None keeps all of them.
         tenants: every document belongs to a tenant.
         hnsw_m: edges a node of the graph over first tokens.
         hnsw_ef_construct: candidates while that graph is built.
@@ -67,6 +70,7 @@ class Schema:
     groups: tuple[int, ...] = GROUPS
     building: tuple[int, ...] = ()
     precision: Precision = "f32"
+    page_vectors: int | None = None
     tenants: bool = False
     hnsw_m: int = 16
     hnsw_ef_construct: int = 128
@@ -75,6 +79,7 @@ class Schema:
         if self.dim < 1 or self.groups[:1] != (1,) or list(self.groups) != sorted(set(self.groups)):
             raise InputError(f"a schema needs a positive dim and ascending groups from 1, not {self}")
         check_precision(self.precision)
+        check_page_vectors(self.page_vectors)
 
     @property
     def written(self) -> tuple[int, ...]:
@@ -86,12 +91,12 @@ class Schema:
         """Float32 bytes of a new point's vectors: what an upload carries."""
         return sum(self.written) * self.dim * 4
 
-    def stored_bytes(self, group: int) -> int:
-        """Bytes that a point's vector of a group takes at the storage precision."""
-        return int(group * self.dim * VALUE_BYTES[self.precision])
+    def vectors_a_page(self, group: int, windows: float) -> float:
+        """How many vectors of a group a page of so many windows has, at most."""
+        return group * windows if self.page_vectors is None else min(group * windows, max(windows, self.page_vectors))
 
-    def vectors(self, rows: FloatArray) -> dict[str, FloatArray]:
-        """The named vectors of ``rows`` ``[document tokens, dim]``.
+    def vectors(self, rows: FloatArray, windows: int = 1) -> dict[str, FloatArray]:
+        """The named vectors of ``rows`` ``[document tokens, dim]``, those of one of a page's ``windows``.
 
         Raises:
             InputError: wrong shape, or values that are not finite (the engine would take them silently).
@@ -101,7 +106,17 @@ class Schema:
             raise InputError(f"an embedding must be [{widest}, {self.dim}], not {list(rows.shape)}")
         if not np.isfinite(rows).all():
             raise InputError("an embedding holds values that are not finite")
-        return named_vectors(rows, self.written)
+        return self.named(rows, self.written, windows)
+
+    def named(self, rows: FloatArray, groups: Sequence[int], windows: int) -> dict[str, FloatArray]:
+        """Prefixes of ``rows`` by the names of their groups, merged where a page may not have so many vectors."""
+        if self.page_vectors is None:
+            return named_vectors(rows, groups)
+        share = max(1, self.page_vectors // windows)
+        return {
+            name: prefix if prefix.ndim == 1 else merge_rows(prefix, share)
+            for name, prefix in named_vectors(rows, groups).items()
+        }
 
 
 def check_precision(value: str) -> Precision:
@@ -114,6 +129,17 @@ def check_precision(value: str) -> Precision:
         if value == precision:
             return precision
     raise InputError(f"precision={value!r} is not known: choose one of {', '.join(PRECISIONS)}")
+
+
+def check_page_vectors(value: int | None) -> int | None:
+    """A bound of vectors a page.
+
+    Raises:
+        InputError: it is no positive number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InputError(f"page_vectors={value!r}: give a number of vectors a page, such as 64, or None for all")
+    return value
 
 
 def named_vectors(rows: FloatArray, groups: Sequence[int]) -> dict[str, FloatArray]:

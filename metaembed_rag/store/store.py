@@ -44,10 +44,12 @@ from metaembed_rag.store.schema import (
     INDEX_POINT,
     PENDING,
     TENANT_FIELD,
+    VALUE_BYTES,
     VISIBLE,
     Precision,
     Schema,
     annotation_id,
+    check_page_vectors,
     check_precision,
     record_id,
     vector_name,
@@ -80,17 +82,27 @@ class Store:
             tenants or not from its first write on; in one that is, a Store without a tenant may describe and
             resize the whole, but reads and writes no documents.
         precision: of the stored vectors; None takes that of the collection, "f32" for a new one.
+        page_vectors: at most so many vectors a page in each group; None takes what the collection has, no bound for a
+            new one.
 
     Raises:
-        IndexMismatchError: the collection is of another schema version or precision, or not divided by tenants.
-        InputError: the precision is unknown, or the tenant no text.
+        IndexMismatchError: the collection is of another schema version, precision or bound, or not divided by tenants.
+        InputError: the precision is unknown, the bound no positive number, or the tenant no text.
     """
 
-    def __init__(self, engine: Engine, *, tenant: str | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tenant: str | None = None,
+        precision: str | None = None,
+        page_vectors: int | None = None,
+    ) -> None:
         self._engine = engine
         self._closed = False
         self._tenant = tenant
         self._precision: Precision | None = None
+        self._page_vectors: int | None = None
         owner = Filter() if tenant is None else match(TENANT_FIELD, tenant)
         self._my_pages = _PAGES & owner
         self._my_records = _RECORDS & owner
@@ -108,6 +120,7 @@ class Store:
         try:
             _check_tenant_name(tenant)
             self._precision = None if precision is None else check_precision(precision)
+            self._page_vectors = check_page_vectors(page_vectors)
             if engine.exists():
                 self._open()
         except BaseException:
@@ -140,7 +153,12 @@ class Store:
                 self._create(schema, model, model_name)
 
     def _create(self, schema: Schema, model: str, model_name: str) -> None:
-        schema = replace(schema, precision=self._precision or schema.precision, tenants=self._tenant is not None)
+        schema = replace(
+            schema,
+            precision=self._precision or schema.precision,
+            page_vectors=self._page_vectors or schema.page_vectors,
+            tenants=self._tenant is not None,
+        )
         with self._calling():
             try:
                 self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
@@ -417,7 +435,7 @@ class Store:
         return [found[identifier] for identifier in ids if identifier in found]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
-        """The stored Meta Tokens of pages by id: float32 ``[windows, document tokens, dim]``, windows in order."""
+        """Stored vectors of pages by id, of the widest group: float32 ``[windows, vectors, dim]``, windows in order."""
         self._check_documents()
         if not self.exists:
             return {}
@@ -511,6 +529,7 @@ class Store:
         schema = self.schema
         content["dim"] = None if schema is None else schema.dim
         content["precision"] = (self._precision or "f32") if schema is None else schema.precision
+        content["page_vectors"] = self._page_vectors if schema is None else schema.page_vectors
         content["document_tokens"] = None if schema is None else list(schema.groups)
         content["building"] = [] if schema is None else list(schema.building)
         if schema is not None:
@@ -550,6 +569,12 @@ class Store:
             raise IndexMismatchError(
                 f"this index stores vectors as {schema.precision}, not as {self._precision}: leave precision out, or "
                 "copy it (metaembed copy SRC DST --precision ...)"
+            )
+        if self._page_vectors not in (None, schema.page_vectors):
+            kept = "every vector" if schema.page_vectors is None else f"up to {schema.page_vectors} vectors"
+            raise IndexMismatchError(
+                f"this index stores {kept} of a page, not up to {self._page_vectors}: leave page_vectors out, or "
+                "index the documents anew"
             )
         if self._tenant is not None and not schema.tenants:
             raise IndexMismatchError(
@@ -693,19 +718,24 @@ class Store:
 def describe_size(schema: Schema, *, pages: int, points: int) -> dict[str, Any]:
     """Raw bytes of vectors as they are stored, now and for a library of this kind of pages.
 
+    Where a page has a bound of vectors, all of these are what it may take at most: long pages and short ones have fewer
+    than as many pages of mean length.
+
     Returns:
-        ``tokens``: document Meta Tokens kept; ``bytes_by_group``: bytes by document Meta Tokens of a group;
+        ``tokens``: vectors kept in the widest group; ``bytes_by_group``: bytes by document Meta Tokens of a group;
         ``windows_per_page``; ``budgets``: for every rung that this index could keep, ``{"pages_1m": bytes,
         "pages_100m": bytes}`` of an index that stores groups up to the rung's and no wider ones.
     """
     windows = points / pages if pages else 1.0
+    value = schema.dim * VALUE_BYTES[schema.precision]
     budgets = {}
     for rung in LADDER:
-        per_page = windows * sum(schema.stored_bytes(group) for group in GROUPS if group <= rung.document)
+        per_page = value * sum(schema.vectors_a_page(group, windows) for group in GROUPS if group <= rung.document)
         budgets[str(rung)] = {"pages_1m": round(per_page * 10**6), "pages_100m": round(per_page * 10**8)}
+    kept = {group: points * schema.vectors_a_page(group, windows) / windows for group in schema.groups}
     return {
-        "tokens": points * schema.groups[-1],
-        "bytes_by_group": {group: points * schema.stored_bytes(group) for group in schema.groups},
+        "tokens": round(kept[schema.groups[-1]]),
+        "bytes_by_group": {group: round(count * value) for group, count in kept.items()},
         "windows_per_page": round(windows, 3),
         "budgets": budgets,
     }

@@ -120,6 +120,7 @@ def document(
             text=f"{name} {page} {seed}",
             route="text",
             metadata=metadata,
+            windows=windows,
         )
         for page in range(1, pages + 1)
         for window in range(windows)

@@ -1,0 +1,145 @@
+"""A bound of vectors a page: windows share it, single windows lose nothing, and the index keeps to it for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metaembed_rag.budget import LADDER, Budget
+from metaembed_rag.errors import IndexMismatchError, InputError
+from metaembed_rag.scoring import page_maxsim
+from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store.copy import copy_index
+from metaembed_rag.store.documents import WriteDocument
+from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.merging import merge_rows
+from metaembed_rag.store.open import open_engine
+from metaembed_rag.store.resize import resize
+from metaembed_rag.store.schema import INDEX_POINT, Schema
+from metaembed_rag.store.store import Store
+
+from .conftest import DIM, SCHEMA, document, rows
+from .test_resize import Encoder
+
+QUERY = rows(99, 16)
+
+
+def long_page(name: str, windows: int) -> WriteDocument:
+    """A page whose windows are told apart by their text, one letter each."""
+    made = document(name, windows=windows)
+    text = "".join(chr(ord("a") + number) for number in range(windows))
+    points = [replace(p, text=text, span=(p.window, p.window + 1)) for p in made.points]
+    return replace(made, points=points)
+
+
+@pytest.fixture
+def documents() -> list[WriteDocument]:
+    return [long_page("short", 1), long_page("long", 3), long_page("longest", 70)]
+
+
+def expected(entry: WriteDocument, budget: Budget, share: int) -> float:
+    windows = [merge_rows(p.vectors[: budget.document], share) for p in entry.points]
+    starts = np.zeros(1, dtype=np.int64)
+    return float(page_maxsim(QUERY[None, : budget.query], np.stack(windows), starts)[0, 0])
+
+
+def test_windows_share_what_a_page_may_have(opener, documents):
+    store = opener(page_vectors=64)
+    store.write(documents)
+    kept = store.vectors([f"{name}/1" for name in ("short", "long", "longest")])
+    assert [vectors.shape for vectors in kept.values()] == [(1, 64, DIM), (3, 21, DIM), (70, 1, DIM)]
+    np.testing.assert_allclose(kept["short/1"][0], documents[0].points[0].vectors, atol=1e-6)
+    for budget in LADDER:
+        found = store.search(build_stages(Plan(budget, whole=True), QUERY), Filter(), 3)
+        assert len(found) == 3
+        scores = {scored.payload["id"]: scored.score for scored in found}
+        for entry, share in zip(documents[:2], (64, 21), strict=True):
+            assert scores[entry.points[0].id] == pytest.approx(expected(entry, budget, share), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["edge", "local-path", "server"])
+def test_the_bound_is_the_index_s_own(opener, documents):
+    store = opener(page_vectors=8)
+    store.write(documents[:2])
+    assert store._engine.retrieve([INDEX_POINT])[INDEX_POINT]["schema"] == 3, "older releases would write all vectors"
+    again = opener()
+    assert again.info()["page_vectors"] == 8
+    again.write([long_page("later", 2)])
+    assert again.vectors(["later/1"])["later/1"].shape == (2, 4, DIM)
+    assert opener(page_vectors=8).info()["documents"] == 3
+    with pytest.raises(IndexMismatchError, match="up to 8 vectors of a page, not up to 16"):
+        opener(page_vectors=16)
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+def test_an_index_without_a_bound_gets_none(opener, documents):
+    opener().write(documents[:1])
+    with pytest.raises(IndexMismatchError, match="every vector of a page, not up to 8"):
+        opener(page_vectors=8)
+    assert opener()._engine.retrieve([INDEX_POINT])[INDEX_POINT]["schema"] == 1
+
+
+@pytest.mark.parametrize("kind", ["edge", "local-path", "server"])
+def test_a_resize_makes_the_same_vectors_again(opener, documents):
+    store = opener(page_vectors=64)
+    store.write(documents)
+    names = [entry.points[0].id for entry in documents]
+    before = store.vectors(names)
+    resize(store, 4, Encoder(documents))
+    assert store.vectors(names)["long/1"].shape == (3, 4, DIM)
+    resize(store, 64, Encoder(documents))
+    for name, vectors in store.vectors(names).items():
+        np.testing.assert_allclose(vectors, before[name], atol=1e-5)
+
+
+def test_a_copy_has_the_bound_and_the_vectors(tmp_path, documents):
+    engines = [
+        open_engine(path=str(tmp_path / kind), url=None, collection="c", engine=kind) for kind in ("edge", "local")
+    ]
+    source = Store(engines[0], page_vectors=16)
+    source.create(SCHEMA, model="fingerprint", model_name="test")
+    source.write(documents)
+    copy_index(*engines)
+    target = Store(engines[1])
+    assert target.info()["page_vectors"] == 16
+    for name, vectors in source.vectors(["short/1", "long/1"]).items():
+        np.testing.assert_allclose(target.vectors([name])[name], vectors, atol=1e-6)
+    for store in (source, target):
+        store.close()
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+def test_what_it_takes(opener):
+    store = opener(page_vectors=64)
+    store.write([long_page("a", 4), long_page("b", 4)])
+    info = store.info()
+    assert info["tokens"] == 2 * 64
+    assert info["bytes_by_group"] == {g: 2 * min(4 * g, 64) * DIM * 4 for g in (1, 4, 8, 16, 64)}
+    assert info["budgets"]["(1,1)"]["pages_1m"] == 4 * DIM * 4 * 10**6
+    assert info["budgets"]["(2,4)"]["pages_1m"] == (4 + 16) * DIM * 4 * 10**6
+
+
+@pytest.mark.parametrize("bad", [0, -1, True, 2.5, "64"])
+def test_a_bound_is_a_positive_number(bad):
+    with pytest.raises(InputError, match="page_vectors"):
+        Schema(dim=DIM, page_vectors=bad)
+
+
+def test_merging_keeps_what_is_different_and_joins_what_is_alike():
+    axes = np.eye(3, DIM, dtype=np.float32)
+    near = axes + 0.05 * rows(5, 3)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    merged = merge_rows(np.concatenate([axes, near]), 3)
+    assert merged.shape == (3, DIM)
+    assert (np.diag(merged @ axes.T) > 0.99).all(), "in the order of their first rows"
+    np.testing.assert_allclose(np.linalg.norm(merged, axis=1), 1.0, atol=1e-6)
+
+
+def test_merging_gives_as_many_as_asked_for():
+    alike = np.repeat(rows(1, 1), 8, axis=0)
+    assert merge_rows(alike, 3).shape == (3, DIM), "rows that are equal, too"
+    few = rows(2, 4)
+    assert merge_rows(few, 4) is few
+    assert merge_rows(few, 1).shape == (1, DIM)
