@@ -446,8 +446,8 @@ class MetaEmbedIndex:
             that ``resize`` is adding) and ``calibration``: None, or when it was made and why it is ``stale``, if it
             is. Once something was written also ``tokens`` (vectors kept at the widest rung), ``bytes_by_group`` (raw
             bytes of vectors by the document Meta Tokens of their group), ``windows_per_page``, and ``budgets``: for
-            every rung of the ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like
-            these in an index resized to that rung.
+            every rung of the ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so
+            many pages like these in an index resized to that rung.
         """
         return {"path": self.path, **self._store.info(), "calibration": self._retrieval.targets.summary()}
 
