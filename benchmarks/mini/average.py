@@ -3,7 +3,7 @@
 Example:
     python benchmarks/mini/average.py narrow/model neighbours/model --out both
     python benchmarks/mini/average.py both both pages/model nested/model --out four
-    python benchmarks/mini/average.py near run/model --out mini --pooled-text
+    python benchmarks/mini/average.py near kept/model --out pooling --pooled-text
 
 A model that is named twice weighs twice. Pooling text takes no weights, so a mean may begin it. All must be built
 alike, and have gone on from one another or from the same model: only then do their weights lie close enough together

@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from sources.debian import read_debian
+from sources.details import read_details
 from sources.filing_questions import read_filing_questions
 from sources.filings import financebench_companies
 from sources.manuals import read_manuals
@@ -51,6 +52,7 @@ LICENCES = {
     "wikipedia": "CC BY-SA 3.0 (google-research-datasets/QED), Apache-2.0 with text of Wikipedia (emorynlp/selqa)",
     "articles": "open articles, licences their own (deepset-ai/COVID-QA, Apache-2.0)",
     "papers": "Apache-2.0 (allenai/scitldr)",
+    "details": "those of wikipedia and stories, from whose passages they are made",
     "stories": "Apache-2.0, stories of Project Gutenberg (uci-soe/FairytaleQAData)",
 }
 
@@ -112,6 +114,9 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         sources["papers"] = lambda: read_papers(options.scitldr, seed)
     if options.fairytaleqa:
         sources["stories"] = lambda: read_stories(options.fairytaleqa, seed)
+    prose = [sources[name] for name in ("wikipedia", "stories") if name in sources]
+    if prose:
+        sources["details"] = lambda: read_details((pair for read in prose for pair in read()), seed)
     if options.tabfact:
         sources["tabfact"] = lambda: read_tabfact(options.tabfact, seed, without_titles=held)
     if options.filings:

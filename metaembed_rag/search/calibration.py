@@ -88,7 +88,7 @@ class Calibration:
         queries: how many were asked.
         top_k: pages compared.
         labelled: qualities are nDCG against labels, not overlap with the full budget.
-        loss: what the storage precision costs; None for "f32", or where the model looks at pages.
+        loss: what storage costs; None where all vectors are kept in float32, or where the model looks at pages.
     """
 
     measured: tuple[Measured, ...]

@@ -279,6 +279,49 @@ def test_stories_give_questions_with_the_section_that_answers(tmp_path: Path, fa
         assert not any(neighbour in pair["negative"] for neighbour in beasts[max(place - 1, 0) : place + 2])
 
 
+def test_statements_without_their_answer_are_asked_for(tmp_path: Path, qed: Path, fairytaleqa: Path) -> None:
+    arguments = ["--qed", str(qed), "--fairytaleqa", str(fairytaleqa)]
+    result = _run("--out", str(tmp_path / "out"), *arguments)
+    assert result.returncode == 0, result.stderr
+    passages = {
+        pair["positive"]: pair
+        for name in ("wikipedia", "stories")
+        for pair in _pairs(tmp_path / "out" / f"{name}.jsonl")
+    }
+    pairs = _pairs(tmp_path / "out" / "details.jsonl")
+    assert pairs
+    assert len({pair["positive"] for pair in pairs}) == len(pairs), "one a passage"
+    for pair in pairs:
+        source = passages[pair["positive"]]
+        assert pair["source"] == f"details/{source['source'].split('/')[0]}"
+        assert (pair["negative"], pair.get("pages")) == (source["negative"], source.get("pages"))
+        # A question word, then words of one statement.
+        asked = pair["query"].rstrip("?").split()
+        assert 5 <= len(asked) <= 15
+        told = " ".join(pair["positive"].split())
+        assert sum(word.strip(" ,;:.") in told for word in asked) >= len(asked) - 3
+    again = _run("--out", str(tmp_path / "again"), *arguments)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again" / "details.jsonl").read_bytes() == (tmp_path / "out" / "details.jsonl").read_bytes()
+
+
+def test_details_are_what_a_sentence_says_besides_a_name_or_number() -> None:
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        from sources.details import read_details
+        from sources.pair import Pair
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+    first = "The bridge of Holm is a landmark of the town and of the whole bay around it."
+    text = f"{first} It was built of red granite by the mason Anna Holt between the harbour and the hill."
+    (pair,) = read_details([Pair("what is the bridge of Holm", text, None, "wikipedia/search")], seed=3)
+    assert "Anna Holt" not in pair.query, "the answer is left out"
+    assert pair.query.split()[0] in ("who", "which", "what")
+    assert "mason" in pair.query
+    assert "landmark" not in pair.query, "the first sentence says what a passage is about"
+    assert read_details([Pair("what is the bridge of Holm", first, None, "wikipedia/search")], seed=3) == []
+
+
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     assert "no source given" in _run("--out", str(tmp_path / "out")).stderr
     result = _run("--out", str(tmp_path / "out"), "--debian-lists", str(tmp_path))

@@ -29,13 +29,14 @@ def load(tmp_path):
 CHAIN = (
     "mini-aligned", "mini-ranked", "mini-narrow", "mini-neighbours",
     "mini-pages", "mini-nested", "mini-reports", "mini-trials",
-    "mini-prose", "mini-teachers", "mini-turned", "mini",
+    "mini-prose", "mini-teachers", "mini-turned", "mini-kept",
+    "mini-pooled", "mini",
 )  # fmt: skip
 
 
 def test_the_packaged_recipes_are_those_that_trained_mini():
     chain = [Recipe.load(find_recipe(name)) for name in CHAIN]
-    first, second, third, fourth, pages, nested, reports, trials, prose, teachers, turned, last = chain
+    first, second, third, fourth, pages, nested, reports, trials, prose, teachers, turned, kept, pooled, last = chain
     assert (first.steps, first.batch_size, first.seed, first.alignment_weight) == (1600, 4, 11, 10.0)
     assert (second.steps, second.batch_size, second.seed, second.start) == (420, 16, 12, "aligned/model")
     assert (third.steps, third.batch_size, third.seed, third.start) == (860, 16, 14, "ranked/model")
@@ -55,9 +56,16 @@ def test_the_packaged_recipes_are_those_that_trained_mini():
     assert (teachers.lexical_share, teachers.pooled_share) == (0.1, 0.5)
     assert (turned.steps, turned.batch_size, turned.seed, turned.start) == (400, 16, 71, "taught")
     assert (turned.lexical_share, turned.alignment_weight, turned.pooled_weight) == (0.15, 4.0, 2.0)
-    assert (last.steps, last.batch_size, last.seed, last.start) == (440, 16, 83, "near")
-    assert (last.lexical_share, last.alignment_weight, last.pooled_weight) == (0.15, 3.0, 2.0)
-    for recipe, tables in ((teachers, "widest"), (turned, "widest"), (last, "start")):
+    assert (kept.steps, kept.batch_size, kept.seed, kept.start) == (440, 16, 83, "near")
+    assert (pooled.steps, pooled.batch_size, pooled.seed, pooled.start) == (440, 16, 91, "pooling")
+    assert (last.steps, last.batch_size, last.seed, last.start) == (400, 16, 101, "gathered")
+    assert last.weights == [0.8, 0.8, 0.8, 0.8, 1.0]
+    assert "details" in last.sources
+    for recipe in (kept, pooled, last):
+        assert (recipe.lexical_share, recipe.alignment_weight, recipe.pooled_weight) == (0.15, 3.0, 2.0)
+    assert [recipe.name for recipe in chain if recipe.pooled_text] == ["mini-pooled", "mini"]
+    taught = ((teachers, "widest"), (turned, "widest"), (kept, "start"), (pooled, "start"), (last, "start"))
+    for recipe, tables in taught:
         assert (recipe.document_windows, recipe.chain) == (4, 8)
         assert (recipe.teacher_weight, recipe.nested_weight, recipe.pooled_share) == (2.5, 3.0, 0.5)
         assert {recipe.teacher_of(name) for name in ("wikipedia", "stories", "trials")} == {"backbone"}
