@@ -726,7 +726,7 @@ def describe_size(schema: Schema, *, pages: int, points: int) -> dict[str, Any]:
         ``windows_per_page``; ``budgets``: for every rung that this index could keep, ``{"pages_1m": bytes,
         "pages_100m": bytes}`` of an index that stores groups up to the rung's and no wider ones.
     """
-    windows = points / pages if pages else 1.0
+    windows = points / pages if pages and points else 1.0
     value = schema.dim * VALUE_BYTES[schema.precision]
     budgets = {}
     for rung in LADDER:

@@ -18,7 +18,7 @@ from metaembed_rag.store.merging import merge_rows
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.resize import resize
 from metaembed_rag.store.schema import INDEX_POINT, Schema
-from metaembed_rag.store.store import Store
+from metaembed_rag.store.store import Store, describe_size
 
 from .conftest import DIM, SCHEMA, document, rows
 from .test_resize import Encoder
@@ -143,3 +143,9 @@ def test_merging_gives_as_many_as_asked_for():
     few = rows(2, 4)
     assert merge_rows(few, 4) is few
     assert merge_rows(few, 1).shape == (1, DIM)
+
+
+def test_a_damaged_index_that_lost_its_windows_is_described_all_the_same():
+    size = describe_size(Schema(dim=DIM, page_vectors=64), pages=3, points=0)
+    assert size["tokens"] == 0
+    assert set(size["bytes_by_group"].values()) == {0}
