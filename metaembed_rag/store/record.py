@@ -47,12 +47,13 @@ class IndexRecord:
             "dim": self.schema.dim,
             "precision": self.schema.precision,
             "tenants": self.schema.tenants,
-            "page_vectors": self.schema.page_vectors,
             **groups_payload(self.schema, self.dropping),
             "model": self.model,
             "model_name": self.model_name,
             "dirty": self.dirty,
         }
+        if self.schema.page_vectors is not None:  # engines differ in what they make of a null
+            content["page_vectors"] = self.schema.page_vectors
         return Point(INDEX_POINT, {}, content)
 
     @classmethod
