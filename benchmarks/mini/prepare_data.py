@@ -17,6 +17,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,11 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
         if options.covidqa:
             sources["articles"] = lambda: read_articles(options.covidqa, seed, without=abstracts.values())
     if options.qed or options.selqa:
-        sources["wikipedia"] = lambda: read_wikipedia(options.qed, options.selqa, seed)
+        sources["wikipedia"] = cache(lambda: read_wikipedia(options.qed, options.selqa, seed))
     if options.scitldr:
         sources["papers"] = lambda: read_papers(options.scitldr, seed)
     if options.fairytaleqa:
-        sources["stories"] = lambda: read_stories(options.fairytaleqa, seed)
+        sources["stories"] = cache(lambda: read_stories(options.fairytaleqa, seed))
     prose = [sources[name] for name in ("wikipedia", "stories") if name in sources]
     if prose:
         sources["details"] = lambda: read_details((pair for read in prose for pair in read()), seed)

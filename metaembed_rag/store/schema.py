@@ -110,13 +110,8 @@ class Schema:
 
     def named(self, rows: FloatArray, groups: Sequence[int], windows: int) -> dict[str, FloatArray]:
         """Prefixes of ``rows`` by the names of their groups, merged where a page may not have so many vectors."""
-        if self.page_vectors is None:
-            return named_vectors(rows, groups)
-        share = max(1, self.page_vectors // windows)
-        return {
-            name: prefix if prefix.ndim == 1 else merge_rows(prefix, share)
-            for name, prefix in named_vectors(rows, groups).items()
-        }
+        share = len(rows) if self.page_vectors is None else max(1, self.page_vectors // windows)
+        return {vector_name(group): rows[0] if group == 1 else merge_rows(rows[:group], share) for group in groups}
 
 
 def check_precision(value: str) -> Precision:
@@ -140,11 +135,6 @@ def check_page_vectors(value: int | None) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InputError(f"page_vectors={value!r}: give a number of vectors a page, such as 64, or None for all")
     return value
-
-
-def named_vectors(rows: FloatArray, groups: Sequence[int]) -> dict[str, FloatArray]:
-    """Prefixes of ``rows`` ``[document tokens, dim]`` by the names of their groups."""
-    return {vector_name(group): rows[0] if group == 1 else rows[:group] for group in groups}
 
 
 def vector_name(group: int) -> str:

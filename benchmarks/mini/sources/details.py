@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sources.pair import SENTENCE_END, Pair, unique
 
@@ -46,9 +47,7 @@ def read_details(pairs: Iterable[Pair], seed: int) -> list[Pair]:
         if fit:
             query = _question(rng.choice(fit), rng)
             kind = pair.source.partition("/")[0]
-            asked[pair.positive] = Pair(
-                query, pair.positive, pair.negative, f"details/{kind}", pair.document, pair.pages
-            )
+            asked[pair.positive] = replace(pair, query=query, source=f"details/{kind}")
     return unique(asked.values(), shortest_query=5)
 
 
