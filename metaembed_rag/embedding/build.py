@@ -67,6 +67,7 @@ def build_encoder(
         config.dim,
         weighted_queries=config.weighted_queries,
         pooled_text=config.pooled_text,
+        first_projection=config.first_projection,
     )
     encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
     encoder.eval()

@@ -48,6 +48,8 @@ class ModelConfig:
         pooled_text: to each Meta Token's state the mean of the text's in its cell is added, see
             ``metaembed_rag.embedding.cells``; for anchored positions. Late interaction lives on what single words
             became in context, of which a Meta Token sees the layer before the last.
+        first_projection: the first Meta Token has a projection of its own; for anchored positions. What one vector must
+            hold of a whole text is not what each of 48 must hold of a part.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelConfig:
     positions: Positions | None = None
     weighted_queries: bool = False
     pooled_text: bool = False
+    first_projection: bool = False
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -75,11 +78,14 @@ class ModelConfig:
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
         if self.positions is not None and self.positions not in get_args(Positions):
             raise ModelError(f"positions must be one of {list(get_args(Positions))} or null, not {self.positions!r}")
-        for name in ("weighted_queries", "pooled_text"):
+        for name in ("weighted_queries", "pooled_text", "first_projection"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name} must be true or false, not {getattr(self, name)!r}")
-        if self.pooled_text and self.positions != "anchored":
-            raise ModelError(f"pooled_text needs positions: 'anchored', not {self.positions!r}")
+        for name in ("pooled_text", "first_projection"):
+            if getattr(self, name) and self.positions != "anchored":
+                raise ModelError(f"{name} needs positions: 'anchored', not {self.positions!r}")
+        if self.first_projection and self.dim is None:
+            raise ModelError("first_projection needs a dim")
         counts = {"query_tokens": self.query_tokens, "document_tokens": self.document_tokens, "window": self.window}
         counts |= {"visual_tokens": self.visual_tokens} | ({} if self.dim is None else {"dim": self.dim})
         for name, value in counts.items():

@@ -56,7 +56,7 @@ def text_states(model: MetaEmbed, text: str, task: Literal["query", "document"] 
             features = batch_to_device(features, model.encoder.device)
             with torch.inference_mode():
                 read = transformer.forward(features)
-                said = head.embed(read["token_embeddings"][0, first:last], asking=task == "query").cpu().numpy()
+                said = head.embed_text(read["token_embeddings"][0, first:last], asking=task == "query").cpu().numpy()
                 meta = head(read)["token_embeddings"][0].cpu().numpy()
         spans = [(start + begin, start + end) for begin, end in encoding["offset_mapping"][: last - first]]
         yield TokenStates(spans, said, meta)

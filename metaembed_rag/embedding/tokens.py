@@ -193,13 +193,25 @@ class MetaTokenHead(Module):
     Args:
         hidden: width of the backbone's states.
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
-        weighted_queries, pooled_text: see ``ModelConfig``.
+        weighted_queries, pooled_text, first_projection: see ``ModelConfig``.
     """
 
-    config_keys: list[str] = ["hidden", "dim", "weighted_queries", "pooled_text"]  # noqa: RUF012 - as the base does
+    config_keys: list[str] = [  # noqa: RUF012 - as the base class declares it
+        "hidden",
+        "dim",
+        "weighted_queries",
+        "pooled_text",
+        "first_projection",
+    ]
 
     def __init__(
-        self, hidden: int, dim: int | None = None, *, weighted_queries: bool = False, pooled_text: bool = False
+        self,
+        hidden: int,
+        dim: int | None = None,
+        *,
+        weighted_queries: bool = False,
+        pooled_text: bool = False,
+        first_projection: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
@@ -207,10 +219,15 @@ class MetaTokenHead(Module):
         self.weighted_queries = weighted_queries
         self.pooled_text = pooled_text
         self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
+        self.first_projection = first_projection
+        self.first = None if dim is None or not first_projection else nn.Linear(hidden, dim, bias=False)
         if self.projection is not None:
             # An orthogonal map keeps angles as well as dim < hidden allows: training starts from the
             # backbone's own geometry.
             nn.init.orthogonal_(self.projection.weight)
+        if self.projection is not None and self.first is not None:
+            # Both start alike, since MaxSim compares the first with the others too.
+            self.first.load_state_dict(self.projection.state_dict())
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
@@ -225,9 +242,28 @@ class MetaTokenHead(Module):
         return features
 
     def embed(self, states: Tensor, *, asking: bool) -> Tensor:
-        """Last-layer states ``[..., hidden]`` of a query (``asking``) or a document -> unit rows ``[..., dim]``."""
+        """States ``[..., k, hidden]`` of the first k Meta Tokens of a query (``asking``) or a document -> unit rows
+        ``[..., k, dim]``.
+        """
+        if self.projection is not None:
+            states = states.to(self.projection.weight.dtype)
+            projected = self.projection(states)
+            if self.first is not None:
+                first = self.first(states[..., :1, :])
+                projected = torch.cat([first, projected[..., 1:, :]], dim=-2)
+            states = projected
+        return self._finished(states, asking=asking)
+
+    def embed_text(self, states: Tensor, *, asking: bool) -> Tensor:
+        """The text's own last-layer states ``[..., hidden]`` -> unit rows ``[..., dim]``, beside those of ``embed``.
+
+        A word is a part, so it is projected as the others than the first.
+        """
         if self.projection is not None:
             states = self.projection(states.to(self.projection.weight.dtype))
+        return self._finished(states, asking=asking)
+
+    def _finished(self, states: Tensor, *, asking: bool) -> Tensor:
         if self.weighted_queries and not asking:
             # Exactly 0, not learned to be small: MaxSim takes the largest of whatever noise is left there, once for
             # every query token, and ranks documents by it.

@@ -48,7 +48,8 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
-        weighted_queries, pooled_text: see ``ModelConfig``. A run may begin to pool what its ``start`` did not.
+        weighted_queries, pooled_text, first_projection: see ``ModelConfig``. A run may begin to pool what its ``start``
+            did not; what gives a trained model a first projection is ``benchmarks/mini/first.py``.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
@@ -112,6 +113,7 @@ class Recipe:
     positions: Positions | None = None
     weighted_queries: bool = False
     pooled_text: bool = False
+    first_projection: bool = False
     start: str | None = None
     rank: int = 32
     alpha: int = 32
@@ -214,6 +216,7 @@ class Recipe:
         for name in (
             "bf16",
             "compile",
+            "first_projection",
             "gather",
             "gradient_checkpointing",
             "pooled_text",
@@ -232,8 +235,11 @@ class Recipe:
         for name in ("alignment_weight", "pooled_weight"):
             if getattr(self, name) and not anchored:
                 raise InputError(f"{where}: {name} needs positions: anchored, weighted_queries: true and a dim")
-        if self.pooled_text and self.positions != "anchored":
-            raise InputError(f"{where}: pooled_text needs positions: anchored")
+        for name in ("pooled_text", "first_projection"):
+            if getattr(self, name) and self.positions != "anchored":
+                raise InputError(f"{where}: {name} needs positions: anchored")
+        if self.first_projection and self.dim is None:
+            raise InputError(f"{where}: first_projection needs a dim")
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")

@@ -142,7 +142,9 @@ def _distillation(
             read = [teacher.read(features) for features in features_of(encoder, sample)]
             projection = principal_directions(read, head.projection.out_features - 1)
             with torch.no_grad():
-                head.projection.weight[:-1] = projection
+                for linear in (head.projection, head.first):
+                    if linear is not None:
+                        linear.weight[:-1] = projection
     return Distillation(
         teacher,
         ranking=recipe.teacher_weight,

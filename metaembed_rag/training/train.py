@@ -108,7 +108,8 @@ def train(recipe: Recipe, data: Path, output: Path, *, resume: bool = True) -> P
         ),
         loss=loss_of(recipe, encoder, triplets, bf16=arguments.bf16),
         data_collator=MultiVectorEncoderDataCollator(
-            preprocess_fn=SampleReader(encoder.preprocess, _cut(recipe, encoder)), max_length=arguments.max_length
+            preprocess_fn=SampleReader(encoder.preprocess, document_cutter(recipe, encoder)),
+            max_length=arguments.max_length,
         ),
         sampler=sampler,
         monitor=monitor,
@@ -148,6 +149,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         positions=recipe.positions,
         weighted_queries=recipe.weighted_queries,
         pooled_text=recipe.pooled_text,
+        first_projection=recipe.first_projection,
     )
 
 
@@ -183,7 +185,8 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
     folder = find_model_folder(str(recipe.start))
     check_folder(folder)
     before = ModelConfig.load(folder)
-    built = ["backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions", "weighted_queries"]
+    built = ["backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions"]
+    built += ["weighted_queries", "first_projection"]
     if before.pooled_text:
         # It has no weights, so a run may begin it. One that ended it unasked would throw away what was trained with it.
         built.append("pooled_text")
@@ -252,7 +255,7 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
     )
 
 
-def _cut(recipe: Recipe, encoder: MultiVectorEncoder) -> Callable[[str], list[str]] | None:
+def document_cutter(recipe: Recipe, encoder: MultiVectorEncoder) -> Callable[[str], list[str]] | None:
     """What cuts a document's text into the windows that a recipe reads; None where it reads the first alone."""
     if recipe.document_windows == 1:
         return None

@@ -28,11 +28,21 @@ TEXTS = ["short", "a rather longer text about packages, ferries and the coffee t
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"positions": "anchored"}, {"positions": "anchored", "pooled_text": True}],
-    ids=["fixed", "anchored", "pooled"],
+    params=[
+        {},
+        {"positions": "anchored"},
+        {"positions": "anchored", "pooled_text": True},
+        {"positions": "anchored", "first_projection": True},
+    ],
+    ids=["fixed", "anchored", "pooled", "first"],
 )
 def encoder(request):
-    return build_encoder(replace(CONFIG, **request.param), device="cpu")
+    built = build_encoder(replace(CONFIG, **request.param), device="cpu")
+    with torch.no_grad():
+        # As in a trained one, the first projection differs from the other.
+        for parameter in built[1].parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return built
 
 
 def encode(encoder, texts, task, **kwargs):
@@ -90,13 +100,16 @@ def test_a_budget_beyond_the_meta_tokens_is_refused(encoder, budget):
         encoder.encode(TEXTS, task="query", budget=budget)
 
 
-@pytest.mark.parametrize("positions", [None, "anchored"])
-def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_them(tmp_path, positions):
-    config = replace(CONFIG, positions=positions)
+@pytest.mark.parametrize(
+    "entries", [{}, {"positions": "anchored"}, {"positions": "anchored", "first_projection": True}]
+)
+def test_training_moves_adapter_meta_rows_and_projection_only_and_saving_keeps_them(tmp_path, entries):
+    config = replace(CONFIG, **entries)
     encoder = build_encoder(config, device="cpu")
     add_adapter(encoder, config, rank=4, alpha=4, dropout=0.0, seed=3)
     parameters = trainable_parameters(encoder)
-    assert all("lora_" in name or "trainable_tokens" in name or "projection" in name for name in parameters)
+    moved = ("lora_", "trainable_tokens", "projection", "first")
+    assert all(any(part in name for part in moved) for name in parameters)
     with torch.no_grad():
         for parameter in parameters.values():
             parameter.add_(0.01 * torch.randn_like(parameter))
@@ -185,13 +198,29 @@ def test_pooled_text_adds_what_the_text_says_in_its_cell_to_each_meta_token():
     assert (encode(plain, TEXTS, "document") * wanted.numpy()).sum(axis=-1).max() < 0.999
 
 
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [({"pooled_text": "yes"}, "must be true or false"), ({"pooled_text": True}, "needs positions: 'anchored'")],
-)
-def test_text_is_pooled_around_anchors_only(entries, message):
-    with pytest.raises(ModelError, match=message):
-        replace(CONFIG, **entries)
+@pytest.mark.parametrize("name", ["pooled_text", "first_projection"])
+def test_text_is_parted_around_anchors_only(name):
+    with pytest.raises(ModelError, match=f"{name} must be true or false"):
+        replace(CONFIG, **{name: "yes"})
+    with pytest.raises(ModelError, match=f"{name} needs positions: 'anchored'"):
+        replace(CONFIG, **{name: True})
+
+
+def test_the_first_meta_token_may_have_its_own_projection():
+    own = replace(CONFIG, positions="anchored", first_projection=True)
+    head = build_encoder(own, device="cpu")[1]
+    shared = MetaTokenHead(head.hidden, 32)
+    shared.load_state_dict({"projection.weight": head.projection.weight})
+    states = torch.randn(3, 5, head.hidden)
+    torch.testing.assert_close(head.embed(states, asking=False), shared.embed(states, asking=False))
+    with torch.no_grad():
+        head.first.weight.mul_(-1)
+    flipped = torch.tensor([-1.0, 1.0, 1.0, 1.0, 1.0])[:, None]
+    torch.testing.assert_close(head.embed(states, asking=False), shared.embed(states, asking=False) * flipped)
+    # A text's words are embedded as its parts are.
+    torch.testing.assert_close(head.embed_text(states, asking=False), shared.embed(states, asking=False))
+    with pytest.raises(ModelError, match="first_projection needs a dim"):
+        replace(own, dim=None)
 
 
 def test_a_config_names_the_positions_it_knows():
@@ -208,9 +237,10 @@ def test_the_states_of_a_text_are_embedded_as_its_meta_tokens_are():
     head = MetaTokenHead(8, 4, weighted_queries=True)
     states = torch.randn(1, 5, 8)
     features = {"token_embeddings": states, META_TOKENS: 2, ASKING: False}
-    torch.testing.assert_close(head(dict(features))["token_embeddings"], head.embed(states, asking=False)[:, -2:])
+    told = head(dict(features))["token_embeddings"]
+    torch.testing.assert_close(told, head.embed_text(states, asking=False)[:, -2:])
     asked = head(features | {ASKING: True})["token_embeddings"]
-    torch.testing.assert_close(asked, head.embed(states, asking=True)[:, -2:])
+    torch.testing.assert_close(asked, head.embed_text(states, asking=True)[:, -2:])
     assert (asked[..., -1] != 0).all()
 
 

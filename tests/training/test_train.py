@@ -135,8 +135,28 @@ def test_a_run_may_pool_text_that_its_start_did_not(miniature, tmp_path):
     assert model.config.pooled_text
     with pytest.raises(InputError, match="was built with pooled_text: True; write that in the recipe"):
         train(replace(anchored, start=str(tmp_path / "pooled/model")), miniature.data, tmp_path / "again")
-    with pytest.raises(InputError, match="pooled_text needs positions: anchored"):
-        replace(miniature.recipe, pooled_text=True).validate(tmp_path)
+    with pytest.raises(InputError, match="was built with first_projection: False; write that in the recipe"):
+        train(replace(recipe, first_projection=True), miniature.data, tmp_path / "again")
+    for name in ("pooled_text", "first_projection"):
+        with pytest.raises(InputError, match=f"{name} needs positions: anchored"):
+            replace(miniature.recipe, **{name: True}).validate(tmp_path)
+    with pytest.raises(InputError, match="first_projection needs a dim"):
+        replace(anchored, first_projection=True, dim=None).validate(tmp_path)
+
+
+def test_a_run_goes_on_from_a_first_projection(miniature, tmp_path):
+    recipe = replace(
+        miniature.recipe,
+        positions="anchored",
+        weighted_queries=True,
+        first_projection=True,
+        alignment_weight=1.0,
+        steps=2,
+        save_steps=2,
+    )
+    begun = train(recipe, miniature.data, tmp_path / "begun")
+    model = MetaEmbed.from_pretrained(train(replace(recipe, start=str(begun)), miniature.data, tmp_path / "on"))
+    assert model.config.first_projection
 
 
 def test_alignment_draws_meta_tokens_to_their_targets(miniature, tmp_path):
