@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for key, value in models[-1].items()
         }
         save_file(mean, options.out / name, metadata={"format": "pt"})
+        (options.out / name).chmod(0o644)  # safetensors makes files that only their owner may read
     if options.pooled_text:
         replace(ModelConfig.load(options.out), pooled_text=True).save(options.out)
 

@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trained = train(weights["projection.weight"].float(), asking, telling, options.steps, options.rate, options.seed)
     shutil.copytree(folder, options.out)
     save_file({**weights, "first.weight": trained.half()}, options.out / HEAD_FILE)
+    (options.out / HEAD_FILE).chmod(0o644)  # safetensors makes files that only their owner may read
     replace(config, first_projection=True).save(options.out)
 
 
