@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE
+from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, save_weights
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.embedding.trust import check_folder
@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             key: (sum(model[key].float() for model in models) / len(models)).to(value.dtype)
             for key, value in models[-1].items()
         }
-        save_file(mean, options.out / name, metadata={"format": "pt"})
-        (options.out / name).chmod(0o644)  # safetensors makes files that only their owner may read
+        save_weights(mean, options.out / name)
     if options.pooled_text:
         replace(ModelConfig.load(options.out), pooled_text=True).save(options.out)
 

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 
-from metaembed_rag.embedding.build import HEAD_FILE, build_encoder, load_adapter, parts
+from metaembed_rag.embedding.build import HEAD_FILE, build_encoder, load_adapter, parts, save_weights
 from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.load import find_model_folder
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = find_model_folder(options.model)
     check_folder(folder)
     config = ModelConfig.load(folder)
-    if config.first_projection or not config.pooled_text or not config.weighted_queries:
+    if config.dim is None or config.first_projection or not config.pooled_text or not config.weighted_queries:
         parser.error(f"{options.model} must pool text, weight queries, and have one projection")
     recipe = Recipe.load(find_recipe(options.recipe))
     recipe = replace(
@@ -101,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = load_file(folder / HEAD_FILE)
     trained = train(weights["projection.weight"].float(), asking, telling, options.steps, options.rate, options.seed)
     shutil.copytree(folder, options.out)
-    save_file({**weights, "first.weight": trained.half()}, options.out / HEAD_FILE)
-    (options.out / HEAD_FILE).chmod(0o644)  # safetensors makes files that only their owner may read
+    save_weights({**weights, "first.weight": trained.half()}, options.out / HEAD_FILE)
     replace(config, first_projection=True).save(options.out)
 
 

@@ -133,7 +133,7 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     transformer, head = parts(encoder)
     transformer.model.save_pretrained(folder, save_embedding_layers=False)
     adapter = load_file(folder / ADAPTER_FILE)
-    save_file({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
+    save_weights({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
     # peft records where the backbone lay on the training machine; the model's own config names it portably.
     path = folder / ADAPTER_CONFIG_FILE
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -141,14 +141,16 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if config.dim is not None:
         weights = {key: value.half().contiguous() for key, value in head.state_dict().items()}
-        save_file(weights, folder / HEAD_FILE)
+        save_weights(weights, folder / HEAD_FILE)
     config.save(folder)
-    for name in (ADAPTER_FILE, HEAD_FILE):
-        # safetensors makes files that only their owner may read; a model folder is there to be shared.
-        if (folder / name).exists():
-            (folder / name).chmod(0o644)
     # peft writes a template card; the model's own card is written by whoever trained it.
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a file of a model folder; safetensors would make one that only its owner may read."""
+    save_file(weights, path)
+    path.chmod(0o644)
 
 
 def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path, *, trainable: bool = False) -> None:

@@ -12,6 +12,7 @@ small budget costs less to encode. Causal backbones have both properties by them
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -220,14 +221,12 @@ class MetaTokenHead(Module):
         self.pooled_text = pooled_text
         self.projection = None if dim is None else nn.Linear(hidden, dim, bias=False)
         self.first_projection = first_projection
-        self.first = None if dim is None or not first_projection else nn.Linear(hidden, dim, bias=False)
         if self.projection is not None:
             # An orthogonal map keeps angles as well as dim < hidden allows: training starts from the
             # backbone's own geometry.
             nn.init.orthogonal_(self.projection.weight)
-        if self.projection is not None and self.first is not None:
-            # Both start alike, since MaxSim compares the first with the others too.
-            self.first.load_state_dict(self.projection.state_dict())
+        # It starts as the other, since MaxSim compares the first Meta Token with the others too.
+        self.first = copy.deepcopy(self.projection) if first_projection else None
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
@@ -245,25 +244,21 @@ class MetaTokenHead(Module):
         """States ``[..., k, hidden]`` of the first k Meta Tokens of a query (``asking``) or a document -> unit rows
         ``[..., k, dim]``.
         """
-        if self.projection is not None:
-            states = states.to(self.projection.weight.dtype)
-            projected = self.projection(states)
-            if self.first is not None:
-                first = self.first(states[..., :1, :])
-                projected = torch.cat([first, projected[..., 1:, :]], dim=-2)
-            states = projected
-        return self._finished(states, asking=asking)
+        if self.first is None:
+            return self.embed_text(states, asking=asking)
+        first = self._project(self.first, states[..., :1, :], asking=asking)
+        return torch.cat([first, self.embed_text(states[..., 1:, :], asking=asking)], dim=-2)
 
     def embed_text(self, states: Tensor, *, asking: bool) -> Tensor:
         """The text's own last-layer states ``[..., hidden]`` -> unit rows ``[..., dim]``, beside those of ``embed``.
 
-        A word is a part, so it is projected as the others than the first.
+        A word is a part of the text, so it shares the projection of all Meta Tokens but the first.
         """
-        if self.projection is not None:
-            states = self.projection(states.to(self.projection.weight.dtype))
-        return self._finished(states, asking=asking)
+        return self._project(self.projection, states, asking=asking)
 
-    def _finished(self, states: Tensor, *, asking: bool) -> Tensor:
+    def _project(self, projection: nn.Linear | None, states: Tensor, *, asking: bool) -> Tensor:
+        if projection is not None:
+            states = projection(states.to(projection.weight.dtype))
         if self.weighted_queries and not asking:
             # Exactly 0, not learned to be small: MaxSim takes the largest of whatever noise is left there, once for
             # every query token, and ranks documents by it.

@@ -185,8 +185,16 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
     folder = find_model_folder(str(recipe.start))
     check_folder(folder)
     before = ModelConfig.load(folder)
-    built = ["backbone", "model_type", "query_tokens", "document_tokens", "dim", "positions"]
-    built += ["weighted_queries", "first_projection"]
+    built = [
+        "backbone",
+        "model_type",
+        "query_tokens",
+        "document_tokens",
+        "dim",
+        "positions",
+        "weighted_queries",
+        "first_projection",
+    ]
     if before.pooled_text:
         # It has no weights, so a run may begin it. One that ended it unasked would throw away what was trained with it.
         built.append("pooled_text")

@@ -41,9 +41,9 @@ def test_a_trained_model_gets_a_first_projection_and_stays_what_it_was_otherwise
     first.main([str(model), *arguments, "--out", str(tmp_path / "first")])
     before, after = MetaEmbed.from_pretrained(model), MetaEmbed.from_pretrained(tmp_path / "first")
     assert after.config == replace(before.config, first_projection=True)
-    was, is_ = (embedder.encode_documents(["a ferry carries coffee"]) for embedder in (before, after))
-    np.testing.assert_allclose(is_[:, 1:], was[:, 1:], atol=1e-5)
-    assert np.abs(is_[:, 0] - was[:, 0]).max() > 1e-3
+    was, now = (embedder.encode_documents(["a ferry carries coffee"]) for embedder in (before, after))
+    np.testing.assert_allclose(now[:, 1:], was[:, 1:], atol=1e-5)
+    assert np.abs(now[:, 0] - was[:, 0]).max() > 1e-3
     for again in ([str(model), *arguments, "--out", str(model)], [str(tmp_path / "first"), *arguments, "--out", "x"]):
         with pytest.raises(SystemExit):
             first.main(again)
