@@ -68,6 +68,7 @@ def build_encoder(
         weighted_queries=config.weighted_queries,
         pooled_text=config.pooled_text,
         first_projection=config.first_projection,
+        division_weights=config.division_weights,
     )
     encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
     encoder.eval()

@@ -7,20 +7,11 @@ and the finest that it can pay for.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
+from metaembed_rag.embedding.divisions import divisions
 from metaembed_rag.embedding.positions import meta_positions
-
-
-def divisions(tokens: int) -> list[tuple[int, int]]:
-    """Ranks ``(first, end)`` of the Meta Tokens that part the text among them: 1 to 3, 4 to 15, 16 to 63, ..."""
-    edges = [1]
-    while edges[-1] < tokens:
-        edges.append(min(edges[-1] * 4, tokens))
-    return list(pairwise(edges))
 
 
 def cells(positions: Tensor, lengths: Tensor, tokens: int) -> Tensor:

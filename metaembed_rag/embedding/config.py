@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from metaembed_rag.budget import LADDER
+from metaembed_rag.embedding.divisions import divisions
 from metaembed_rag.errors import ModelError
 
 CONFIG_FILE = "metaembed.json"
@@ -50,6 +51,9 @@ class ModelConfig:
             became in context, of which a Meta Token sees the layer before the last.
         first_projection: the first Meta Token has a projection of its own; for anchored positions. What one vector must
             hold of a whole text is not what each of 48 must hold of a part.
+        division_weights: how much a query's Meta Tokens count, above 0 and up to 1: the first, then those of each of
+            ``metaembed_rag.embedding.divisions``; for anchored positions and weighted_queries. Without them twelve
+            twelfths of a question outvote the whole of it.
     """
 
     name: str
@@ -68,6 +72,7 @@ class ModelConfig:
     weighted_queries: bool = False
     pooled_text: bool = False
     first_projection: bool = False
+    division_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -92,6 +97,10 @@ class ModelConfig:
             least = _LEAST_WINDOW if name == "window" else 1
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
                 raise ModelError(f"{name} must be a whole number from {least} to {_MOST:,}, not {value!r}")
+        if self.division_weights is not None:
+            if not self.weighted_queries or self.positions != "anchored":
+                raise ModelError("division_weights need weighted_queries: true and positions: 'anchored'")
+            check_division_weights(self.division_weights, self.query_tokens)
 
     def save(self, folder: Path) -> None:
         content = {"format": FORMAT, **asdict(self)}
@@ -118,8 +127,22 @@ class ModelConfig:
             raise ModelError(f"{path} has unknown entries {sorted(unknown)}; upgrade metaembed-rag to read it")
         try:
             groups = {"groups": tuple((int(q), int(d)) for q, d in content["groups"])} if "groups" in content else {}
+            if isinstance(content.get("division_weights"), list):
+                content["division_weights"] = tuple(content["division_weights"])
             return cls(**{**content, **groups})
         except (TypeError, ValueError) as error:
             raise ModelError(f"{path} is incomplete or malformed: {error}") from error
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
+
+
+def check_division_weights(weights: Any, query_tokens: int) -> None:
+    """Raise ModelError unless there is one weight for the first query Meta Token and one for each division."""
+    count = 1 + len(divisions(query_tokens))
+    if (
+        not isinstance(weights, (list, tuple))
+        or len(weights) != count
+        or not all(isinstance(weight, (int, float)) and not isinstance(weight, bool) for weight in weights)
+        or not all(0 < weight <= 1 for weight in weights)
+    ):
+        raise ModelError(f"division_weights must be {count} numbers above 0 and up to 1, not {weights!r}")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.config import Positions
+from metaembed_rag.embedding.divisions import token_weights
 from metaembed_rag.embedding.masks import additive_mask, prefix_attention_mask, sliding_window_mask
 from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.errors import InputError
@@ -194,7 +195,7 @@ class MetaTokenHead(Module):
     Args:
         hidden: width of the backbone's states.
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
-        weighted_queries, pooled_text, first_projection: see ``ModelConfig``.
+        weighted_queries, pooled_text, first_projection, division_weights: see ``ModelConfig``.
     """
 
     config_keys: list[str] = [  # noqa: RUF012 - as the base class declares it
@@ -203,6 +204,7 @@ class MetaTokenHead(Module):
         "weighted_queries",
         "pooled_text",
         "first_projection",
+        "division_weights",
     ]
 
     def __init__(
@@ -213,6 +215,7 @@ class MetaTokenHead(Module):
         weighted_queries: bool = False,
         pooled_text: bool = False,
         first_projection: bool = False,
+        division_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
@@ -227,6 +230,7 @@ class MetaTokenHead(Module):
             nn.init.orthogonal_(self.projection.weight)
         # It starts as the other, since MaxSim compares the first Meta Token with the others too.
         self.first = copy.deepcopy(self.projection) if first_projection else None
+        self.division_weights = division_weights
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
@@ -244,10 +248,10 @@ class MetaTokenHead(Module):
         """States ``[..., k, hidden]`` of the first k Meta Tokens of a query (``asking``) or a document -> unit rows
         ``[..., k, dim]``.
         """
-        if self.first is None:
-            return self.embed_text(states, asking=asking)
-        first = self._project(self.first, states[..., :1, :], asking=asking)
-        return torch.cat([first, self.embed_text(states[..., 1:, :], asking=asking)], dim=-2)
+        rows = self.embed_text(states if self.first is None else states[..., 1:, :], asking=asking)
+        if self.first is not None:
+            rows = torch.cat([self._project(self.first, states[..., :1, :], asking=asking), rows], dim=-2)
+        return self._weigh(rows, self.division_weights) if asking and self.division_weights else rows
 
     def embed_text(self, states: Tensor, *, asking: bool) -> Tensor:
         """The text's own last-layer states ``[..., hidden]`` -> unit rows ``[..., dim]``, beside those of ``embed``.
@@ -264,6 +268,13 @@ class MetaTokenHead(Module):
             # every query token, and ranks documents by it.
             states = nn.functional.pad(states[..., :-1], (0, 1))
         return nn.functional.normalize(states.float(), dim=-1)
+
+    def _weigh(self, rows: Tensor, weights: Sequence[float]) -> Tensor:
+        """A query's rows, which score so many times what they did and are of unit length still."""
+        words = rows[..., :-1] * rows.new_tensor(token_weights(weights, rows.shape[-2])).unsqueeze(-1)
+        # A row with nothing left to fill would have an infinite gradient there.
+        rest = (1 - words.square().sum(dim=-1, keepdim=True)).clamp(min=1e-6).sqrt()
+        return torch.cat([words, rest], dim=-1)
 
     def get_embedding_dimension(self) -> int:
         return self.dim or self.hidden

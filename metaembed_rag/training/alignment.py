@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metaembed_rag.embedding.cells import cells, divisions
+from metaembed_rag.embedding.cells import cells
+from metaembed_rag.embedding.divisions import divisions
 from metaembed_rag.training.teacher import Column
 
 #: A query token never loses all weight, or it could not learn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import yaml
 
 from metaembed_rag.budget import LADDER
-from metaembed_rag.embedding.config import Positions
-from metaembed_rag.errors import InputError, MetaEmbedError
+from metaembed_rag.embedding.config import Positions, check_division_weights
+from metaembed_rag.errors import InputError, MetaEmbedError, ModelError
 from metaembed_rag.training.data import Source, Teacher
 
 #: What a recipe may hand on to transformers' TrainingArguments: how to run, never what to compute.
@@ -48,8 +48,9 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
-        weighted_queries, pooled_text, first_projection: see ``ModelConfig``. A run may begin to pool what its ``start``
-            did not; what gives a trained model a first projection is ``benchmarks/mini/first.py``.
+        weighted_queries, pooled_text, first_projection, division_weights: see ``ModelConfig``. A run may begin to pool,
+            or to weigh divisions, where its ``start`` did not; what gives a trained model a first projection is
+            ``benchmarks/mini/first.py``.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
@@ -114,6 +115,7 @@ class Recipe:
     weighted_queries: bool = False
     pooled_text: bool = False
     first_projection: bool = False
+    division_weights: Sequence[float] | None = None
     start: str | None = None
     rank: int = 32
     alpha: int = 32
@@ -240,6 +242,13 @@ class Recipe:
                 raise InputError(f"{where}: {name} needs positions: anchored")
         if self.first_projection and self.dim is None:
             raise InputError(f"{where}: first_projection needs a dim")
+        if self.division_weights is not None:
+            if not self.weighted_queries or self.positions != "anchored":
+                raise InputError(f"{where}: division_weights need weighted_queries: true and positions: anchored")
+            try:
+                check_division_weights(self.division_weights, self.query_tokens)
+            except ModelError as error:
+                raise InputError(f"{where}: {error}") from error
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")

@@ -150,6 +150,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         weighted_queries=recipe.weighted_queries,
         pooled_text=recipe.pooled_text,
         first_projection=recipe.first_projection,
+        division_weights=None if recipe.division_weights is None else tuple(recipe.division_weights),
     )
 
 
@@ -195,9 +196,11 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
         "weighted_queries",
         "first_projection",
     ]
+    # These have no weights, so a run may begin them. One that ended them unasked would throw away what was trained so.
     if before.pooled_text:
-        # It has no weights, so a run may begin it. One that ended it unasked would throw away what was trained with it.
         built.append("pooled_text")
+    if before.division_weights is not None:
+        built.append("division_weights")
     found = {name: getattr(before, name) for name in built}
     wanted = {name: getattr(config, name) for name in built}
     _compare(recipe, found, wanted)

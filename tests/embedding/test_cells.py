@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metaembed_rag.embedding.cells import cell_means, cells, divisions
+from metaembed_rag.embedding.cells import cell_means, cells
+from metaembed_rag.embedding.divisions import divisions
 from metaembed_rag.embedding.positions import meta_positions
 
 

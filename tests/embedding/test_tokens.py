@@ -33,8 +33,9 @@ TEXTS = ["short", "a rather longer text about packages, ferries and the coffee t
         {"positions": "anchored"},
         {"positions": "anchored", "pooled_text": True},
         {"positions": "anchored", "first_projection": True},
+        {"positions": "anchored", "first_projection": True, "weighted_queries": True, "division_weights": (1.0, 0.5)},
     ],
-    ids=["fixed", "anchored", "pooled", "first"],
+    ids=["fixed", "anchored", "pooled", "first", "weighed"],
 )
 def encoder(request):
     built = build_encoder(replace(CONFIG, **request.param), device="cpu")
@@ -221,6 +222,42 @@ def test_the_first_meta_token_may_have_its_own_projection():
     torch.testing.assert_close(head.embed_text(states, asking=False), shared.embed(states, asking=False))
     with pytest.raises(ModelError, match="first_projection needs a dim"):
         replace(own, dim=None)
+
+
+def test_the_divisions_of_a_query_may_count_for_less():
+    plain = MetaTokenHead(8, 4, weighted_queries=True)
+    weighed = MetaTokenHead(8, 4, weighted_queries=True, division_weights=(1.0, 0.9, 0.5))
+    weighed.load_state_dict(plain.state_dict())
+    states = torch.randn(3, 16, 8)
+    documents = plain.embed(states, asking=False)
+    assert torch.equal(weighed.embed(states, asking=False), documents)
+    before, after = (head.embed(states, asking=True) for head in (plain, weighed))
+    torch.testing.assert_close(after.norm(dim=-1), torch.ones(3, 16))
+    weights = torch.tensor([1.0, *[0.9] * 3, *[0.5] * 12])[:, None]
+    torch.testing.assert_close(after @ documents.mT, weights * (before @ documents.mT))
+    torch.testing.assert_close(weighed.embed(states[:, :5], asking=True), after[:, :5])
+
+
+@pytest.mark.parametrize(
+    "weights", [(1.0,), (1.0, 0.9, 0.5), (1.0, 1.1), (1.0, 0.0), (1.0, "1"), (1.0, True), 0.5, "1"]
+)
+def test_a_query_has_a_weight_for_each_division(weights):
+    weighted = replace(CONFIG, positions="anchored", weighted_queries=True)
+    with pytest.raises(ModelError, match="division_weights must be 2 numbers above 0 and up to 1"):
+        replace(weighted, division_weights=weights)
+    for missing in ({"weighted_queries": False}, {"positions": None}):
+        with pytest.raises(ModelError, match="division_weights need weighted_queries: true and positions: 'anchored'"):
+            replace(weighted, division_weights=(1.0, 0.5), **missing)
+
+
+def test_a_model_folder_says_how_much_divisions_count(tmp_path):
+    config = replace(CONFIG, positions="anchored", weighted_queries=True, division_weights=(1.0, 0.5))
+    config.save(tmp_path)
+    assert ModelConfig.load(tmp_path) == config
+    path = tmp_path / "metaembed.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.5", "NaN"), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"metaembed\.json: division_weights must be 2 numbers"):
+        ModelConfig.load(tmp_path)
 
 
 def test_a_config_names_the_positions_it_knows():

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from metaembed_rag import MetaEmbed
+from metaembed_rag.embedding.divisions import divisions
 from metaembed_rag.errors import InputError, MissingDependencyError, ModelError, TrainingError
 from metaembed_rag.training import teaching
 from metaembed_rag.training import train as module
@@ -142,6 +143,22 @@ def test_a_run_may_pool_text_that_its_start_did_not(miniature, tmp_path):
             replace(miniature.recipe, **{name: True}).validate(tmp_path)
     with pytest.raises(InputError, match="first_projection needs a dim"):
         replace(anchored, first_projection=True, dim=None).validate(tmp_path)
+
+
+def test_a_run_may_weigh_divisions_that_its_start_did_not(miniature, tmp_path):
+    counts = [1, *[0.5] * len(divisions(miniature.recipe.query_tokens))]
+    plain = replace(miniature.recipe, positions="anchored", weighted_queries=True, steps=2, save_steps=2)
+    begun = train(plain, miniature.data, tmp_path / "begun")
+    recipe = replace(plain, start=str(begun), division_weights=counts)
+    model = train(recipe, miniature.data, tmp_path / "weighed")
+    assert MetaEmbed.from_pretrained(model).config.division_weights == tuple(counts)
+    assert train(replace(recipe, start=str(model)), miniature.data, tmp_path / "on").is_dir()
+    with pytest.raises(InputError, match=r"was built with division_weights: \(1, 0.5.*\); write that in the recipe"):
+        train(replace(plain, start=str(model)), miniature.data, tmp_path / "again")
+    with pytest.raises(InputError, match="division_weights need weighted_queries: true and positions: anchored"):
+        replace(miniature.recipe, division_weights=counts).validate(tmp_path)
+    with pytest.raises(InputError, match=r"recipe\.yaml: division_weights must be"):
+        replace(plain, division_weights=[1, 2]).validate(tmp_path / "recipe.yaml")
 
 
 def test_a_run_goes_on_from_a_first_projection(miniature, tmp_path):
