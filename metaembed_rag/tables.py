@@ -123,10 +123,13 @@ def calibration_table(calibration: Calibration, console: Console | None = None) 
     console.print(table)
     if calibration.loss is not None:
         loss = calibration.loss
-        note = (
-            f"stored as {loss.precision}: scores differ by {loss.score_error:.2%}, best quarter of {loss.pages} pages"
+        bound = "" if loss.page_vectors is None else f", up to {loss.page_vectors} vectors a page"
+        console.print(
+            Text(
+                f"stored as {loss.precision}{bound}: scores differ by {loss.score_error:.2%}, best quarter of "
+                f"{loss.pages} pages agrees by {loss.overlap:.3f}"
+            )
         )
-        console.print(Text(f"{note} agrees by {loss.overlap:.3f}"))
 
 
 def snippet(text: str, length: int = SNIPPET) -> str:

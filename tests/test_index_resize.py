@@ -63,7 +63,7 @@ def test_a_long_page_keeps_as_many_vectors_as_it_may(model, tmp_path):
         assert index.search(QUERY)[0].id == "ferry"
         assert len(index.explain_match(QUERY, index.search(QUERY)[0]).line_scores)
         loss = index.calibrate(TEXTS[:2], progress=False).loss
-        assert loss.precision == "f32"
+        assert (loss.precision, loss.page_vectors) == ("f32", 64)
         assert loss.score_error > 0, "the book's windows are merged"
         assert loss.overlap == 1.0
         before = scores(index)
@@ -97,6 +97,9 @@ def test_on_the_command_line(model, tmp_path, monkeypatch, capsys):
     assert "100M pages" in said
     assert "bytes by group" not in said
     (tmp_path / "note.txt").write_text(TEXTS[0])
-    place = ["--index", str(tmp_path / "few"), "--json"]
-    said = runner.invoke(app, ["index", str(tmp_path / "note.txt"), *place, "--page-vectors", "8"]).stdout
+    place = ["--index", str(tmp_path / "few")]
+    said = runner.invoke(app, ["index", str(tmp_path / "note.txt"), *place, "--json", "--page-vectors", "8"]).stdout
     assert json.loads(said)["info"]["page_vectors"] == 8
+    (tmp_path / "asked.txt").write_text("where do boats lie?\nwhen do ferries leave?\n")
+    said = runner.invoke(app, ["calibrate", "--queries", str(tmp_path / "asked.txt"), *place]).stdout
+    assert "stored as f32, up to 8 vectors a page: scores differ by" in " ".join(said.split())

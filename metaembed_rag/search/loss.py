@@ -14,6 +14,7 @@ from metaembed_rag.search.query import FloatArray
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
+    from metaembed_rag.store.schema import Schema
 
 #: Pages embedded again.
 SAMPLE = 24
@@ -29,30 +30,30 @@ class PrecisionLoss:
         overlap: mean share of a query's best quarter of the sample by exact scores that is among its best quarter by
             stored ones, 0 to 1.
         pages: in the sample.
+        page_vectors: how many it keeps of a page at most, see ``Schema``; None is all.
     """
 
     precision: str
     score_error: float
     overlap: float
     pages: int
+    page_vectors: int | None = None
 
 
 def measure_precision(
-    precision: str,
+    schema: Schema,
     model: MetaEmbed,
     texts: Mapping[str, str],
     stored: Mapping[str, FloatArray],
-    document_tokens: int,
     queries: Sequence[FloatArray],
 ) -> PrecisionLoss | None:
     """Embed pages again and compare what queries score.
 
     Args:
-        precision: of the index.
+        schema: of the index.
         model: the index's.
         texts: of the sampled pages, by id.
-        stored: their stored vectors ``[windows, vectors, dim]``, by id.
-        document_tokens: that the stored vectors were made from.
+        stored: their stored vectors ``[windows, vectors, dim]`` of the widest group, by id.
         queries: query Meta Tokens ``[q, dim]``.
 
     Returns:
@@ -62,7 +63,7 @@ def measure_precision(
     if model.sees or not pages or not queries:
         return None
     kept = [stored[page][:1] for page in pages]
-    made = model.encode_documents([model.windows(texts[page])[0].text for page in pages])[:, :document_tokens]
+    made = model.encode_documents([model.windows(texts[page])[0].text for page in pages])[:, : schema.groups[-1]]
     wanted = max(1, len(pages) // 4)
     errors, overlaps = [], []
     for rows in queries:
@@ -72,5 +73,9 @@ def measure_precision(
         best = [set(np.argsort(-scores, kind="stable")[:wanted].tolist()) for scores in (exact, found)]
         overlaps.append(len(best[0] & best[1]) / wanted)
     return PrecisionLoss(
-        precision, round(statistics.fmean(errors), 6), round(statistics.fmean(overlaps), 6), len(pages)
+        schema.precision,
+        round(statistics.fmean(errors), 6),
+        round(statistics.fmean(overlaps), 6),
+        len(pages),
+        schema.page_vectors,
     )

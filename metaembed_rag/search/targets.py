@@ -151,7 +151,7 @@ class Targets:
         texts = self._store.sample_texts(SAMPLE, seed=1)
         rows, _ = self._searcher.encode(list(queries), LADDER[-1].query)
         stored = self._store.vectors(list(texts))
-        return measure_precision(schema.precision, self._model(), texts, stored, schema.groups[-1], rows)
+        return measure_precision(schema, self._model(), texts, stored, rows)
 
     def _steering(self) -> LatencyController:
         with self._lock:
