@@ -271,10 +271,10 @@ class MetaTokenHead(Module):
 
     def _weigh(self, rows: Tensor, weights: Sequence[float]) -> Tensor:
         """A query's rows, which score so many times what they did and are of unit length still."""
-        words = rows[..., :-1] * rows.new_tensor(token_weights(weights, rows.shape[-2])).unsqueeze(-1)
+        scoring = rows[..., :-1] * rows.new_tensor(token_weights(weights, rows.shape[-2])).unsqueeze(-1)
         # A row with nothing left to fill would have an infinite gradient there.
-        rest = (1 - words.square().sum(dim=-1, keepdim=True)).clamp(min=1e-6).sqrt()
-        return torch.cat([words, rest], dim=-1)
+        rest = (1 - scoring.square().sum(dim=-1, keepdim=True)).clamp(min=1e-6).sqrt()
+        return torch.cat([scoring, rest], dim=-1)
 
     def get_embedding_dimension(self) -> int:
         return self.dim or self.hidden

@@ -10,11 +10,13 @@ A query token's target says by its length in the last direction how little it co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from metaembed_rag.embedding.cells import cells
-from metaembed_rag.embedding.divisions import divisions
+from metaembed_rag.embedding.divisions import divisions, token_weights
 from metaembed_rag.training.teacher import Column
 
 #: A query token never loses all weight, or it could not learn.
@@ -43,9 +45,16 @@ def targets(reading: Column, projection: Tensor) -> tuple[Tensor, Tensor]:
     return nn.functional.normalize(torch.cat(said, dim=1) @ projection.T, dim=-1), torch.cat(weights, dim=1)
 
 
-def query_targets(reading: Column, projection: Tensor) -> Tensor:
-    """``[n, k, dim]`` of unit length, each token's weight in the last direction."""
+def query_targets(reading: Column, projection: Tensor, division_weights: Sequence[float] | None = None) -> Tensor:
+    """``[n, k, dim]`` of unit length, each token's weight in the last direction.
+
+    Args:
+        reading, projection: as for ``targets``.
+        division_weights: the model's, by which its own query tokens are shortened too; None is 1 each.
+    """
     directions, weights = targets(reading, projection)
+    if division_weights is not None:
+        weights = weights * weights.new_tensor(token_weights(division_weights, weights.shape[1]))
     weights = weights.unsqueeze(-1)
     return torch.cat([directions * weights, (1 - weights.square()).sqrt()], dim=-1)
 

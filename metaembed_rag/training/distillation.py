@@ -30,6 +30,7 @@ class Distillation(nn.Module):
         alignment: weight of ``1 - cosine`` with the targets of ``metaembed_rag.training.alignment``; 0 leaves it out.
         first: weight of the same of the first Meta Token alone, whose target is the pooled vector; 0 leaves it out.
         projection: ``[dim - 1, hidden]``, of ``principal_directions`` or ``nearest_directions``; needed for both.
+        division_weights: the student's, see ``ModelConfig``.
         pooled: share of the pooled scores in the wider groups' target, from 0 to 1.
         temperature: of the student's distribution.
         teacher_temperature: of the teacher's.
@@ -46,6 +47,7 @@ class Distillation(nn.Module):
         projection: Tensor | None,
         temperature: float,
         first: float = 0.0,
+        division_weights: Sequence[float] | None = None,
         pooled: float = 0.0,
         teacher_temperature: float = 0.03,
         groups: Sequence[Budget] = LADDER,
@@ -58,6 +60,7 @@ class Distillation(nn.Module):
         self.alignment = alignment
         self.projection = projection
         self.first = first
+        self.division_weights = division_weights
         self.temperature = temperature
         self.pooled = pooled
         self.teacher_temperature = teacher_temperature
@@ -92,7 +95,7 @@ class Distillation(nn.Module):
             loss = loss + self.ranking * ranked
         if (self.alignment or self.first) and self.projection is not None:
             wanted = torch.cat([document_targets(column, self.projection) for column in columns])
-            wished = query_targets(asked, self.projection)
+            wished = query_targets(asked, self.projection, self.division_weights)
             asking, telling = _distance(queries, wished), _distance(documents, wanted)
             first = _distance(queries[:, :1], wished[:, :1]) + _distance(documents[:, :1], wanted[:, :1])
             self.terms |= {"distance_query": round(asking.item(), 4), "distance_document": round(telling.item(), 4)}

@@ -152,6 +152,7 @@ def _distillation(
         projection=projection,
         temperature=objective.temperature,
         first=recipe.pooled_weight,
+        division_weights=recipe.division_weights,
         pooled=recipe.pooled_share,
         groups=objective.groups,
         similarity=objective.similarity,

@@ -115,6 +115,22 @@ def test_targets_are_unit_vectors_and_query_weights_lie_in_a_direction_documents
     assert weights[:, 0].tolist() == [1, 1]
 
 
+def test_targets_of_a_query_whose_divisions_count_for_less_are_as_short_as_its_tokens(teacher):
+    asked, columns = features([[10, 11], [12, 13, 14]], 16), [features([[10, 11, 9], [12, 13, 9]], 8)]
+    reading = teacher.read(asked)
+    projection = principal_directions([reading], 7)
+    counts = (1.0, 0.9, 0.5)
+    plain, short = query_targets(reading, projection), query_targets(reading, projection, counts)
+    torch.testing.assert_close(short.norm(dim=-1), torch.ones(2, 16))
+    expected = plain[..., :-1] * torch.tensor([1.0, *[0.9] * 3, *[0.5] * 12])[:, None]
+    torch.testing.assert_close(short[..., :-1], expected)
+    documents = document_targets(teacher.read(columns[0]), projection)
+    options = {"projection": projection, "temperature": 0.05, "ranking": 0.0, "alignment": 1.0}
+    aligned = Distillation(teacher, division_weights=counts, **options)
+    assert aligned(short, documents, asked, columns).item() == pytest.approx(0, abs=1e-5)
+    assert aligned(plain, documents, asked, columns).item() > 0.01
+
+
 def test_the_finest_meta_tokens_of_a_short_text_stand_for_single_words(teacher):
     read = teacher.read(features([[10, 11, 12, 13]], 64))
     directions, _ = targets(read, torch.eye(12)[:11])

@@ -167,6 +167,7 @@ def test_a_run_goes_on_from_a_first_projection(miniature, tmp_path):
         positions="anchored",
         weighted_queries=True,
         first_projection=True,
+        division_weights=[1.0, 0.5],
         alignment_weight=1.0,
         steps=2,
         save_steps=2,
