@@ -28,13 +28,11 @@ from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 
-from metaembed_rag.embedding.build import HEAD_FILE, build_encoder, load_adapter, parts, save_weights
+from metaembed_rag.embedding.build import HEAD_FILE, parts, save_weights
 from metaembed_rag.embedding.cells import cell_means
-from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.divisions import divisions
-from metaembed_rag.embedding.load import find_model_folder
+from metaembed_rag.embedding.load import load_model
 from metaembed_rag.embedding.tokens import META_TOKENS
-from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.scoring import best_per_page
 from metaembed_rag.training.data import read_sources, samples
 from metaembed_rag.training.distillation import divergence
@@ -89,25 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.out.exists():
         parser.error(f"{options.out} exists: give a new folder")
-    folder = find_model_folder(options.model)
-    check_folder(folder)
-    config = ModelConfig.load(folder)
+    config, encoder, _, folder = load_model(options.model, device=None, dtype=None, layout=None)
     if config.dim is None or config.first_projection or not config.pooled_text or not config.weighted_queries:
         parser.error(f"{options.model} must pool text, weight queries, and have one projection")
     recipe = Recipe.load(find_recipe(options.recipe))
     recipe = replace(
         recipe, batch_size=BATCH, document_windows=WINDOWS, steps=options.batches, seed=options.seed, compile=False
     )
-    encoder = build_encoder(config)
-    load_adapter(encoder, config, folder)
     encoder.max_seq_length = recipe.document_length
     asking, telling = keep(recipe, encoder, options.data)
     weights = load_file(folder / HEAD_FILE)
     trained = train(weights["projection.weight"].float(), asking, telling, options.steps, options.rate, options.seed)
     shutil.copytree(folder, options.out)
     save_weights({**weights, "first.weight": trained.half()}, options.out / HEAD_FILE)
-    weights = DIVISION_WEIGHTS[: 1 + len(divisions(config.query_tokens))]
-    replace(config, first_projection=True, division_weights=weights).save(options.out)
+    counts = DIVISION_WEIGHTS[: 1 + len(divisions(config.query_tokens))]
+    replace(config, first_projection=True, division_weights=counts).save(options.out)
 
 
 @torch.no_grad()
