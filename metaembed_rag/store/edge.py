@@ -145,6 +145,9 @@ class EdgeEngine:
 
     @_wrapped
     def drop_vectors(self, groups: Sequence[int]) -> None:
+        # A drop is on disk at once, but points written since the last flush are only in the log: replayed after a
+        # kill, they would name a vector that is no more, and the engine would leave them out whole.
+        self._open.flush()
         for group in groups:
             self._open.update(qe.UpdateOperation.delete_vector_name(vector_name(group)))
         self._open.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from metaembed_rag.budget import Budget
@@ -15,6 +16,7 @@ from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.resize import resize
 
 from .conftest import document, open_store, rows
+from .faults import Faults
 
 
 def edit(path, change):
@@ -75,3 +77,39 @@ def test_an_index_that_is_open_is_left_alone(folder, tmp_path):
     assert make_vectors_agree(folder) is False
     assert "meta_64" in next(folder.glob("segments/*/segment.json")).read_text()
     store.close()
+
+
+class Copies(Faults):
+    """Copies a folder after each call of the engine: what a process leaves that is killed then."""
+
+    def __init__(self, engine, folder, to):
+        super().__init__(engine)
+        self.folder, self.to = folder, to
+
+    def around(self, name, call, given, named):
+        result = call(*given, **named)
+        self.calls += 1
+        shutil.copytree(self.folder, self.to / str(self.calls) / "index")
+        return result
+
+
+def encode(windows):
+    found = [window.text.split() for window in windows]
+    return np.stack([list(document(name, int(page)).points)[-1].vectors for name, page in found])
+
+
+def test_a_kill_in_a_drop_takes_no_page_with_it(tmp_path):
+    """What was written and acknowledged since the vector was made is only in the engine's log until it is flushed."""
+    store = open_store("edge", tmp_path)
+    store.write([document("a", 1)])
+    resize(store, 16, encode)
+    assert resize(store, 64, encode) == 1
+    store.write([document("b", 2)])
+    copies = Copies(store._engine, tmp_path / "index", tmp_path)
+    resize(store, 16, encode)
+    assert copies.calls > 3
+    store.close()
+    for call in range(1, copies.calls + 1):
+        left = open_store("edge", tmp_path / str(call))
+        assert found(left, Budget(8, 16)) == ["a/1", "b/1", "b/2"], f"killed after call {call}"
+        left.close()
