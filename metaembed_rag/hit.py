@@ -19,7 +19,8 @@ class Hit:
 
     Attributes:
         id: the page's id, as ``add`` or ``add_texts`` returned it.
-        score: MaxSim at ``budget`` over the whole page: at most the number of query Meta Tokens used.
+        score: MaxSim at ``budget`` over the whole page: at most the number of query Meta Tokens used. Of a hybrid
+            search: from 0 to 1, to be compared within one answer.
         source: the document, as it was given.
         page: the page's number in its document, from 1.
         text: the whole text of the page.
@@ -89,6 +90,7 @@ class Hits(list[Hit]):
         target_ms: the latency asked for, or None.
         reachable: False where the latency target cannot be met even by the cheapest plan.
         final: False for an early answer of a stream that a better one may follow.
+        hybrid: whether words took part.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Hits(list[Hit]):
         target_ms: float | None = None,
         reachable: bool = True,
         final: bool = True,
+        hybrid: bool = False,
     ) -> None:
         super().__init__(replace(hit, query=query, seconds=seconds) for hit in hits)
         self.query = query
@@ -111,6 +114,7 @@ class Hits(list[Hit]):
         self.target_ms = target_ms
         self.reachable = reachable
         self.final = final
+        self.hybrid = hybrid
 
     def to_html(self) -> str:
         """A whole HTML document with a card a hit: no scripts, nothing loaded from elsewhere."""

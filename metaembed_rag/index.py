@@ -54,6 +54,7 @@ class SearchOptions(TypedDict, total=False):
     latency_ms: float | None
     top_k: int
     filter: Filter
+    hybrid: bool | None
 
 
 class MetaEmbedIndex:
@@ -79,12 +80,14 @@ class MetaEmbedIndex:
             the index, "f32" for a new one.
         page_vectors: at most so many vectors a page at each rung, however many windows it has, fixed when the index is
             made: those of a window that are most alike are merged. None is that of the index, no bound for a new one.
+        hybrid: keep each page's words beside its Meta Tokens, fixed when the index is made: searches then find pages
+            by both, see ``search``. It costs about a kilobyte a page. None is that of the index, False for a new one.
         server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
         IndexLockedError: another process has it open.
         IndexMismatchError: it was made by another model or another version, at another precision or number of
-            vectors a page, or it is not divided by tenants.
+            vectors a page, with or without words, or it is not divided by tenants.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class MetaEmbedIndex:
         tenant: str | None = None,
         precision: Precision | None = None,
         page_vectors: int | None = None,
+        hybrid: bool | None = None,
         server: ServerOptions | None = None,
     ) -> None:
         if url is not None and path is not None:
@@ -119,7 +123,7 @@ class MetaEmbedIndex:
         opened = open_engine(
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
-        self._store = Store(opened, tenant=tenant, precision=precision, page_vectors=page_vectors)
+        self._store = Store(opened, tenant=tenant, precision=precision, page_vectors=page_vectors, words=hybrid)
         self._writer = Writer(self._store, lambda: self.model, self.limits)
         self._retrieval = Retrieval(self._store, lambda: self.model)
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
@@ -314,11 +318,13 @@ class MetaEmbedIndex:
         latency_ms: float | None = None,
         top_k: int = 5,
         filter: Filter = None,
+        hybrid: bool | None = None,
     ) -> Hits:
         """The pages that answer a query, best first, one result a page.
 
         Args:
-            query: a text; a PIL picture; ``{"text": ..., "image": ...}``; or float32 query Meta Tokens ``[q, dim]``.
+            query: a text; a PIL picture; ``{"text": ..., "image": ...}``; float32 query Meta Tokens ``[q, dim]``; or
+                ``{"text": ..., "vectors": ...}``, Meta Tokens with the text whose words count.
             budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``. None is the full budget.
             latency_ms: instead of a budget, the time that 95 of 100 queries may take from query to answer, encoding
                 included: the best plan that meets it under the present load is used. The first such query of an index
@@ -327,14 +333,20 @@ class MetaEmbedIndex:
             top_k: results at most.
             filter: ``{"source": "a.pdf"}``, ``{"page": {"lt": 9}}``, ``{"year": [2019, 2020]}``; "id",
                 "source" and "page" are the hit's fields, other keys are metadata. See ``parse_filter``.
+            hybrid: find pages by their words (BM25) as well as by Meta Tokens. A hit's score then lies between 0 and 1,
+                and compares with those of the same answer only. None is as the index was made; queries without a
+                text go by Meta Tokens alone.
 
         Raises:
             BudgetError: the budget is malformed or not stored in this index.
             FilterError: the filter is malformed.
+            IndexMismatchError: hybrid is True, and the index keeps no words.
             InputError: the query is empty or of no such kind, top_k is below 1, or both a budget and a latency are
                 given.
         """
-        return self.search_many([query], budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)[0]
+        return self.search_many(
+            [query], budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter, hybrid=hybrid
+        )[0]
 
     def search_many(
         self,
@@ -344,6 +356,7 @@ class MetaEmbedIndex:
         latency_ms: float | None = None,
         top_k: int = 5,
         filter: Filter = None,
+        hybrid: bool | None = None,
     ) -> list[Hits]:
         """Answer many queries: as ``search`` for each, but encoded together, which is faster.
 
@@ -351,10 +364,18 @@ class MetaEmbedIndex:
 
         Args and errors are those of ``search``.
         """
-        return self._retrieval.search(queries, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        return self._retrieval.search(
+            queries, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter, hybrid=hybrid
+        )
 
     def stream(
-        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+        self,
+        query: Query,
+        *,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+        hybrid: bool | None = None,
     ) -> Iterator[Hits]:
         """A coarse ranking first and better ones as they are ready; the last one given is the answer.
 
@@ -363,7 +384,7 @@ class MetaEmbedIndex:
             latency_ms: time until the deadline. Nothing is given after it, except the first answer, which always
                 comes. None goes on up to the full budget.
             top_k: pages an answer.
-            filter: as for ``search``.
+            filter, hybrid: as for ``search``.
 
         Yields:
             answers; ``final`` is True for one that nothing better will follow.
@@ -371,7 +392,7 @@ class MetaEmbedIndex:
         Raises:
             InputError, FilterError: as for ``search``, when called.
         """
-        return self._retrieval.stream(query, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        return self._retrieval.stream(query, latency_ms=latency_ms, top_k=top_k, filter=filter, hybrid=hybrid)
 
     def explain(
         self,
@@ -381,13 +402,16 @@ class MetaEmbedIndex:
         latency_ms: float | None = None,
         top_k: int = 5,
         filter: Filter = None,
+        hybrid: bool | None = None,
     ) -> Explanation:
         """Search, and say which plan was taken and how long each part of it took; ``print`` shows it as a table.
 
         Stages run inside the engine in one go, so each is timed by running the plan up to it: this takes longer than
         a search. Args and errors are those of ``search``.
         """
-        return self._retrieval.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        return self._retrieval.explain(
+            query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=filter, hybrid=hybrid
+        )
 
     def calibrate(
         self,
@@ -442,12 +466,12 @@ class MetaEmbedIndex:
         Returns:
             a mapping with ``pages``, ``documents``, ``points`` (windows), ``bytes`` (on disk; None where the
             engine cannot tell, and for a tenant), ``path``, ``engine``, ``model``, ``tenant``, ``dim``,
-            ``precision``, ``page_vectors``, ``document_tokens`` (groups that a search may use), ``building`` (groups
-            that ``resize`` is adding) and ``calibration``: None, or when it was made and why it is ``stale``, if it
-            is. Once something was written also ``tokens`` (vectors kept at the widest rung), ``bytes_by_group`` (raw
-            bytes of vectors by the document Meta Tokens of their group), ``windows_per_page``, and ``budgets``: for
-            every rung of the ladder the raw bytes of vectors, as ``{"pages_1m": ..., "pages_100m": ...}``, of so
-            many pages like these in an index resized to that rung.
+            ``precision``, ``page_vectors``, ``hybrid`` (words are kept), ``document_tokens`` (groups that a search may
+            use), ``building`` (groups that ``resize`` is adding) and ``calibration``: None, or when it was made and why
+            it is ``stale``, if it is. Once something was written also ``tokens`` (vectors kept at the widest rung),
+            ``bytes_by_group`` (raw bytes of vectors by the document Meta Tokens of their group),
+            ``windows_per_page``, and ``budgets``: for every rung of the ladder the raw bytes of vectors, as
+            ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like these in an index resized to that rung.
         """
         return {"path": self.path, **self._store.info(), "calibration": self._retrieval.targets.summary()}
 
@@ -513,10 +537,18 @@ class MetaEmbedIndex:
         return await self._reads.run(self.get, ids)
 
     async def astream(
-        self, query: Query, *, latency_ms: float | None = None, top_k: int = 5, filter: Filter = None
+        self,
+        query: Query,
+        *,
+        latency_ms: float | None = None,
+        top_k: int = 5,
+        filter: Filter = None,
+        hybrid: bool | None = None,
     ) -> AsyncIterator[Hits]:
         """``stream`` without blocking the event loop: each answer waits for its turn."""
-        stream = await self._reads.run(self.stream, query, latency_ms=latency_ms, top_k=top_k, filter=filter)
+        stream = await self._reads.run(
+            self.stream, query, latency_ms=latency_ms, top_k=top_k, filter=filter, hybrid=hybrid
+        )
         while (hits := await self._reads.run(next, stream, None)) is not None:
             yield hits
 

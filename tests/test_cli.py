@@ -119,6 +119,18 @@ def test_an_index_that_cannot_be_opened_is_told(metaembed, notes):
     assert "holds no index" in err
 
 
+def test_an_index_gets_words_by_copying(metaembed, notes, tmp_path):
+    plain, hybrid = tmp_path / "plain", tmp_path / "hybrid"
+    metaembed("index", notes, "--index", plain)
+    code, _, told = metaembed("search", "ferry", "--index", plain, "--hybrid")
+    assert code == 1
+    assert "metaembed copy SRC DST --hybrid" in " ".join(told.split())
+    assert metaembed("copy", plain, hybrid, "--hybrid")[0] == 0
+    assert "and by their words" in metaembed("search", "ferry", "--index", hybrid, "--explain")[1]
+    assert "and by their words" not in metaembed("search", "ferry", "--index", hybrid, "--explain", "--no-hybrid")[1]
+    assert metaembed("index", notes, "--index", plain, "--hybrid")[0] == 1
+
+
 def test_version_and_module():
     done = subprocess.run(
         [sys.executable, "-m", "metaembed_rag.cli", "--version"], capture_output=True, text=True, check=True

@@ -17,6 +17,9 @@ def copy(
     precision: Annotated[
         str | None, typer.Option("--precision", help="f32, f16, int8 or 4bit [default: as it is].")
     ] = None,
+    hybrid: Annotated[
+        bool | None, typer.Option("--hybrid/--no-hybrid", help="Keep the words of pages [default: as it is].")
+    ] = None,
     source_engine: Annotated[str, typer.Option("--source-engine", help="Of a folder: edge or local.")] = "edge",
     target_engine: Annotated[str, typer.Option("--target-engine", help="Of a folder: edge or local.")] = "edge",
     shards: Annotated[int | None, typer.Option("--shards", min=1, help="Shards of a new collection.")] = None,
@@ -48,7 +51,7 @@ def copy(
             raise IndexNotFoundError(f"no index at {source}")
         goal = opened(target, target_collection, target_engine, options)
         stack.callback(goal.close)
-        copied = copy_index(origin, goal, precision=precision, report=report)
+        copied = copy_index(origin, goal, precision=precision, words=hybrid, report=report)
     if as_json:
         print_json({"points": copied.points, "copied": copied.copied})
     else:

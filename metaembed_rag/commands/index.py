@@ -32,6 +32,9 @@ def index(
     page_vectors: Annotated[
         int | None, typer.Option("--page-vectors", min=1, help="Of a new index: at most so many a page [default: all].")
     ] = None,
+    hybrid: Annotated[
+        bool | None, typer.Option("--hybrid/--no-hybrid", help="Of a new index: find pages by words too [default: no].")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index documents; what is in the index unchanged costs nothing."""
@@ -47,6 +50,7 @@ def index(
         tenant=tenant,
         precision=cast("Precision | None", precision),
         page_vectors=page_vectors,
+        hybrid=hybrid,
     ) as opened:
         result = opened.add(paths, ocr=cast(OcrMode, ocr), progress=None if not as_json else False, workers=workers)
         info = opened.info()

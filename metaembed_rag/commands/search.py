@@ -33,6 +33,9 @@ def search(
     budget: BudgetOption = None,
     latency_ms: LatencyOption = None,
     top_k: TopKOption = 5,
+    hybrid: Annotated[
+        bool | None, typer.Option("--hybrid/--no-hybrid", help="By words too [default: as the index was made].")
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only pages of this document.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the plan and the time of its parts too.")] = False,
     as_json: JsonOption = False,
@@ -47,16 +50,22 @@ def search(
     """Find the pages that answer a query."""
     if pictures and not sys.stdout.isatty():
         raise InputError("--pictures draws in a terminal, and the output is none; write a report with --html FILE")
-    from metaembed_rag.index import MetaEmbedIndex
+    from metaembed_rag.index import MetaEmbedIndex, SearchOptions
 
-    condition = {"source": source} if source else None
+    options: SearchOptions = {
+        "budget": budget,
+        "latency_ms": latency_ms,
+        "top_k": top_k,
+        "filter": {"source": source} if source else None,
+        "hybrid": hybrid,
+    }
     with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
         if explain:
-            found = opened.explain(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
+            found = opened.explain(query, **options)
             hits = found.hits
             typer.echo(str(found), err=as_json)
         else:
-            hits = opened.search(query, budget=budget, latency_ms=latency_ms, top_k=top_k, filter=condition)
+            hits = opened.search(query, **options)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
     else:

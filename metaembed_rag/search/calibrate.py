@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -15,7 +15,7 @@ from metaembed_rag.metrics import ndcg
 from metaembed_rag.search.calibration import Calibration, Measured, Timing
 from metaembed_rag.search.machine import describe_machine
 from metaembed_rag.search.plan import SLOW_DOT_PRODUCTS, Plan, candidate_plans, needs_whole
-from metaembed_rag.search.query import FloatArray
+from metaembed_rag.search.query import Asked
 from metaembed_rag.search.searcher import Searcher
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter
@@ -78,17 +78,18 @@ def calibrate(
     if labels is not None and (missing := [query for query in queries if not list(labels.get(query, ()))]):
         raise InputError(f"{len(missing)} of {len(queries)} queries have no labels; the first is {missing[0]!r}")
     top_k = max(1, min(TOP_K, store.points // COMPARED_SHARE))
-    plans = list(candidate_plans(points=store.points, groups=schema.groups, codes=schema.precision == "4bit"))
+    codes = schema.precision == "4bit"
+    plans = list(candidate_plans(points=store.points, groups=schema.groups, codes=codes, words=schema.words))
     widths = sorted({plan.budget.query for plan in plans})
     steps = len(widths) + 1 + len(plans)
     tell = advance or (lambda done, total: None)
 
-    widest: list[FloatArray] = []
+    widest: list[Asked] = []
     encoding: dict[int, list[float]] = {}
     for number, width in enumerate(widths):  # ascending: the last rows hold all the others
         widest, encoding[width] = _encode(searcher, queries, width)
         tell(number + 1, steps)
-    best = _reference(store.points, schema.groups)
+    best = replace(_reference(store.points, schema.groups), words=schema.words)
     reference = _run(searcher, best, widest, top_k)
     tell(len(widths) + 1, steps)
     measured = []
@@ -118,17 +119,17 @@ def _reference(points: int, groups: Sequence[int]) -> Plan:
     return Plan(full, prefetch=REFERENCE_PREFETCH, whole=needs_whole(full))
 
 
-def _encode(searcher: Searcher, queries: Sequence[str], width: int) -> tuple[list[FloatArray], list[float]]:
+def _encode(searcher: Searcher, queries: Sequence[str], width: int) -> tuple[list[Asked], list[float]]:
     for query in queries[:WARM_UP]:
         searcher.encode([query], width)
     encoded = [searcher.encode([query], width) for query in queries]
-    return [rows[0] for rows, _ in encoded], [seconds for _, seconds in encoded]
+    return [asked[0] for asked, _ in encoded], [seconds for _, seconds in encoded]
 
 
-def _run(searcher: Searcher, plan: Plan, rows: Sequence[FloatArray], top_k: int) -> _Run:
-    for one in rows[:WARM_UP]:
+def _run(searcher: Searcher, plan: Plan, asked: Sequence[Asked], top_k: int) -> _Run:
+    for one in asked[:WARM_UP]:
         searcher.find(one, plan, Filter(), top_k)
-    answers = [searcher.find(one, plan, Filter(), top_k) for one in rows]
+    answers = [searcher.find(one, plan, Filter(), top_k) for one in asked]
     return _Run([seconds for _, seconds in answers], [_ids(scored) for scored, _ in answers])
 
 
@@ -158,9 +159,9 @@ def _gains(queries: Sequence[str], run: _Run, labels: Labels, top_k: int) -> lis
     ]
 
 
-def _stage_times(searcher: Searcher, plan: Plan, rows: Sequence[FloatArray]) -> tuple[float, ...]:
+def _stage_times(searcher: Searcher, plan: Plan, asked: Sequence[Asked]) -> tuple[float, ...]:
     """Median milliseconds of each stage."""
-    times = [searcher.time_stages(one, plan, Filter(), TOP_K) for one in rows]
+    times = [searcher.time_stages(one, plan, Filter(), TOP_K) for one in asked]
     return tuple(round(statistics.median(seconds) * 1000, 4) for seconds in zip(*times, strict=True))
 
 

@@ -65,6 +65,8 @@ class Plan:
         whole: the best pages found are then ranked by all of their windows, each query Meta Token by the best of them
             (``metaembed_rag.scoring.page_maxsim``); else a page counts as its best window, which is the same where
             the budget has one query Meta Token or pages have one window.
+        words: pages that share words with the query come into it too, and words count for a part of the score
+            (``metaembed_rag.store.fusion``).
     """
 
     budget: Budget
@@ -73,6 +75,7 @@ class Plan:
     hnsw_ef: int | None = None
     oversampling: float | None = None
     whole: bool = False
+    words: bool = False
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -88,6 +91,8 @@ class Plan:
             parts[0] += f" of 4 bit codes, {self.oversampling:g} times as many"
         if self.whole:
             parts.append("the best pages by all of their windows")
+        if self.words:
+            parts.append("and by their words")
         return tuple(parts)
 
     def describe(self) -> str:
@@ -133,7 +138,7 @@ def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
     return budget
 
 
-def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] = GROUPS) -> Plan:
+def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] = GROUPS, words: bool = False) -> Plan:
     """The plan for an index of ``points`` points that was never calibrated.
 
     A scan while it is cheap; beyond, the first token of every page picks candidates and wider vectors order them.
@@ -143,16 +148,18 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
         points: windows in the index.
         top_k: results wanted.
         groups: document Meta Tokens of the stored vectors.
+        words: by words too.
     """
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
     prefetch = narrow * PREFETCH // NARROW
     graph = points > GRAPH_POINTS
     whole = needs_whole(budget)
     if _dot_products(budget, points) <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
-        return Plan(budget, whole=whole)
+        return Plan(budget, whole=whole, words=words)
     return Plan(
         budget,
         whole=whole,
+        words=words,
         prefetch=prefetch,
         narrow=narrow if _has_middle(budget, groups) else None,
         hnsw_ef=prefetch * GRAPH_EF_FACTOR if graph else None,
@@ -164,15 +171,19 @@ def needs_whole(budget: Budget) -> bool:
     return budget.query > 1
 
 
-def candidate_plans(*, points: int, groups: Sequence[int] = GROUPS, codes: bool = False) -> Iterator[Plan]:
+def candidate_plans(
+    *, points: int, groups: Sequence[int] = GROUPS, codes: bool = False, words: bool = False
+) -> Iterator[Plan]:
     """Plans worth measuring on an index of ``points`` points, cheapest budget first.
 
     Args:
         points: windows in the index.
         groups: document Meta Tokens of the stored vectors.
         codes: the index keeps 4 bit codes: every plan is tried with them too.
+        words: the index keeps words: every plan goes by them as well.
     """
-    for plan in _stored_vector_plans(points, groups):
+    for stored in _stored_vector_plans(points, groups):
+        plan = replace(stored, words=words)
         yield plan
         if codes:
             yield replace(plan, oversampling=TRIED_OVERSAMPLING)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from metaembed_rag.budget import LADDER, Budget, BudgetLike
-from metaembed_rag.errors import InputError
+from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.hit import Hit, Hits
 from metaembed_rag.pages.clean import check_ids
 from metaembed_rag.search.explanation import Explanation, make_parts
 from metaembed_rag.search.latency import check_target
 from metaembed_rag.search.plan import Plan, make_plan, resolve_budget
-from metaembed_rag.search.query import Query, check_query, describe_query
-from metaembed_rag.search.searcher import Answer, Searcher, used_budget
+from metaembed_rag.search.query import Query, check_query, describe_query, query_text
+from metaembed_rag.search.searcher import Answer, Searcher
 from metaembed_rag.search.stream import Step, pick_steps, stream_answers
 from metaembed_rag.search.targets import Targets
 from metaembed_rag.store.engine import Scored
@@ -57,6 +58,7 @@ class Retrieval:
         latency_ms: float | None,
         top_k: int,
         filter: Filter,
+        hybrid: bool | None,
     ) -> list[Hits]:
         """See ``MetaEmbedIndex.search_many``."""
         if isinstance(queries, (str, Mapping)):
@@ -64,27 +66,31 @@ class Retrieval:
         for query in queries:
             check_query(query)
         conditions = _check_search(budget, latency_ms, top_k, filter)
+        words = self._check_hybrid(hybrid, queries)
         if latency_ms is None:
-            plan = self.plan("full" if budget is None else budget, top_k)
+            plan = replace(self.plan("full" if budget is None else budget, top_k), words=words)
             if self._store.points == 0:
                 return [_no_hits(query, plan.budget) for query in queries]
             answers = self._searcher.run_many(queries, plan, conditions, top_k)
             return [_hits(query, answer, plan) for query, answer in zip(queries, answers, strict=True)]
         if self._store.points == 0:
             return [_no_hits(query, Budget(1, 1)) for query in queries]
-        return [self._search_within(query, latency_ms, conditions, top_k) for query in queries]
+        return [self._search_within(query, latency_ms, conditions, top_k, words) for query in queries]
 
-    def stream(self, query: Query, *, latency_ms: float | None, top_k: int, filter: Filter) -> Iterator[Hits]:
+    def stream(
+        self, query: Query, *, latency_ms: float | None, top_k: int, filter: Filter, hybrid: bool | None
+    ) -> Iterator[Hits]:
         """See ``MetaEmbedIndex.stream``."""
         check_query(query)
         conditions = _check_search(None, latency_ms, top_k, filter)
+        words = self._check_hybrid(hybrid, [query])
         if self._store.points == 0:
             return iter([_no_hits(query, Budget(1, 1))])
         seconds = None if latency_ms is None else latency_ms / 1000
         reached = stream_answers(
             self._searcher,
             query,
-            self._steps(seconds, top_k),
+            self._steps(seconds, top_k, words),
             conditions,
             top_k,
             seconds=seconds,
@@ -94,25 +100,32 @@ class Retrieval:
         return (_hits(query, one.answer, one.plan, target_ms=latency_ms, final=one.final) for one in reached)
 
     def explain(
-        self, query: Query, *, budget: BudgetLike | None, latency_ms: float | None, top_k: int, filter: Filter
+        self,
+        query: Query,
+        *,
+        budget: BudgetLike | None,
+        latency_ms: float | None,
+        top_k: int,
+        filter: Filter,
+        hybrid: bool | None,
     ) -> Explanation:
         """See ``MetaEmbedIndex.explain``."""
         check_query(query)
         conditions = _check_search(budget, latency_ms, top_k, filter)
+        words = self._check_hybrid(hybrid, [query])
         if self._store.points == 0:
             raise InputError("there is nothing to explain: the index is empty")
         choice = None if latency_ms is None else self.targets.choose(latency_ms / 1000)
-        if choice is None:
-            plan = self.plan("full" if budget is None else budget, top_k)
-        else:
-            plan = choice.plan.for_results(top_k)
-        rows, encoding = self._searcher.encode([query], plan.budget.query)
-        scored, searching = self._searcher.find(rows[0], plan, conditions, top_k)
-        answer = Answer(scored, used_budget(plan, rows[0]), encoding, searching)
+        base = self.plan("full" if budget is None else budget, top_k) if choice is None else choice.plan
+        (asked,), encoding = self._searcher.encode([query], base.budget.query)
+        base = replace(base, words=words and asked.words is not None)
+        plan = base if choice is None else base.for_results(top_k)
+        scored, searching = self._searcher.find(asked, plan, conditions, top_k)
+        answer = Answer.of(scored, plan, asked, encoding, searching)
         if choice is not None:
             self.targets.observe(choice, answer.seconds)
-        observed = self._searcher.time_stages(rows[0], plan, conditions, top_k)
-        measured = self.targets.measured(plan if choice is None else choice.plan)
+        observed = self._searcher.time_stages(asked, plan, conditions, top_k)
+        measured = self.targets.measured(base)
         return Explanation(
             query=describe_query(query),
             plan=plan,
@@ -131,29 +144,52 @@ class Retrieval:
         measured = self.targets.plan_for(wanted)
         if measured is not None:
             return measured.for_results(top_k)
-        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups)
+        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups, words=self._hears)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """See ``MetaEmbedIndex.get``."""
         return [_hit(scored, Budget(1, 1)) for scored in self._store.get(check_ids(ids))]
 
-    def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int) -> Hits:
+    def _search_within(self, query: Query, latency_ms: float, conditions: Conditions, top_k: int, words: bool) -> Hits:
         choice = self.targets.choose(latency_ms / 1000)
         begun = time.perf_counter()
-        plan = choice.plan.for_results(top_k)
+        plan = replace(choice.plan.for_results(top_k), words=words)
         answer = self._searcher.run(query, plan, conditions, top_k)
         self.targets.observe(choice, time.perf_counter() - begun)
         return _hits(query, answer, plan, target_ms=latency_ms, reachable=choice.reachable)
 
-    def _steps(self, seconds: float | None, top_k: int) -> list[Step]:
+    def _steps(self, seconds: float | None, top_k: int, words: bool) -> list[Step]:
         """Plans for a stream, cheapest first: measured ones that fit the time, or the ladder."""
         load = self.targets.load() / 1000
         rungs = self.targets.rungs()
         if not rungs:
-            return [Step(self.plan(rung, top_k)) for rung in LADDER if rung.document in self._groups]
+            plans = [self.plan(rung, top_k) for rung in LADDER if rung.document in self._groups]
+            return [Step(replace(plan, words=words)) for plan in plans]
         fitting = [one for one in rungs if seconds is None or one.total.p50 * load <= seconds]
-        steps = [Step(one.plan.for_results(top_k), one.search.p50 / 1000) for one in fitting or rungs[:1]]
+        steps = [
+            Step(replace(one.plan.for_results(top_k), words=words), one.search.p50 / 1000)
+            for one in fitting or rungs[:1]
+        ]
         return pick_steps(sorted(steps, key=lambda step: step.seconds or 0.0))
+
+    def _check_hybrid(self, hybrid: bool | None, queries: Sequence[Query]) -> bool:
+        """Whether words come into a search: as asked, or as the index is."""
+        if hybrid is None:
+            return self._hears
+        if not isinstance(hybrid, bool):
+            raise InputError(f"hybrid must be True, False or None, not {hybrid!r}")
+        if hybrid and self._store.schema is not None and not self._hears:
+            raise IndexMismatchError(
+                "this index keeps no words of its pages: copy it (metaembed copy SRC DST --hybrid), or index the "
+                "documents anew with hybrid=True"
+            )
+        if hybrid and any(not query_text(query) for query in queries):
+            raise InputError("hybrid=True needs queries with a text: leave it out, and pictures are searched without")
+        return hybrid
+
+    @property
+    def _hears(self) -> bool:
+        return self._store.schema is not None and self._store.schema.words
 
     @property
     def _groups(self) -> tuple[int, ...]:
@@ -184,7 +220,8 @@ def _hits(
         (_hit(scored, answer.budget) for scored in answer.scored),
         query=describe_query(query),
         budget=answer.budget,
-        plan=plan.describe(),
+        plan=replace(plan, words=answer.words).describe(),
+        hybrid=answer.words,
         seconds=answer.seconds,
         target_ms=target_ms,
         reachable=reachable,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metaembed_rag.search.plan import Plan
 from metaembed_rag.search.query import Query
-from metaembed_rag.search.searcher import Answer, Searcher, used_budget
+from metaembed_rag.search.searcher import Answer, Searcher
 from metaembed_rag.store.filters import Filter
 
 #: Each answer of a stream takes at least this many times the search time of the one before.
@@ -70,16 +70,16 @@ def stream_answers(
         clock: seconds.
     """
     begun = clock()
-    rows, encoding = searcher.encode([query], max(step.plan.budget.query for step in steps))
+    encoded, encoding = searcher.encode([query], max(step.plan.budget.query for step in steps))
     for place, step in enumerate(steps):
-        scored, _ = searcher.find(rows[0], step.plan, conditions, top_k)
+        scored, _ = searcher.find(encoded[0], step.plan, conditions, top_k)
         elapsed = clock() - begun
         if place and seconds is not None and elapsed > seconds:
             return
         following = steps[place + 1] if place + 1 < len(steps) else None
         left = None if seconds is None else seconds - elapsed
         final = following is None or (left is not None and left <= (following.seconds or 0.0) * load)
-        answer = Answer(scored, used_budget(step.plan, rows[0]), encoding, elapsed - encoding)
+        answer = Answer.of(scored, step.plan, encoded[0], encoding, elapsed - encoding)
         yield Reached(answer, step.plan, final)
         if final:
             return

@@ -149,9 +149,9 @@ class Targets:
         if schema is None or (schema.precision == "f32" and schema.page_vectors is None):
             return None
         texts = self._store.sample_texts(SAMPLE, seed=1)
-        rows, _ = self._searcher.encode(list(queries), LADDER[-1].query)
+        encoded, _ = self._searcher.encode(list(queries), LADDER[-1].query)
         stored = self._store.vectors(list(texts))
-        return measure_precision(schema, self._model(), texts, stored, rows)
+        return measure_precision(schema, self._model(), texts, stored, [asked.rows for asked in encoded])
 
     def _steering(self) -> LatencyController:
         with self._lock:

@@ -34,10 +34,12 @@ from metaembed_rag.store.layout import (
     payload_indexes,
     spread,
     vectors_config,
+    words_config,
 )
 from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.retry import passing, pauses, to_store_error
-from metaembed_rag.store.schema import Schema, vector_name
+from metaembed_rag.store.schema import WORDS, Schema, vector_name
+from metaembed_rag.store.words import Terms
 
 _PAGE = 1000
 _MARKER = "metaembed.json"
@@ -178,7 +180,10 @@ class ClientEngine:
             self._check_version(schema)
         if not self._client.collection_exists(self._collection):  # else an answer was lost
             self._client.create_collection(
-                self._collection, vectors_config=vectors_config(schema, self._options), **spread(self._options)
+                self._collection,
+                vectors_config=vectors_config(schema, self._options),
+                sparse_vectors_config=words_config(schema),
+                **spread(self._options),
             )
 
     def _check_version(self, schema: Schema) -> None:
@@ -206,7 +211,11 @@ class ClientEngine:
         if self._client.count(self._collection).count == 0 and not self.concurrent:
             # Its folder is marked as ours, and nobody else is at work in it.
             self._client.delete_collection(self._collection)
-            self._client.create_collection(self._collection, vectors_config=vectors_config(schema, self._options))
+            self._client.create_collection(
+                self._collection,
+                vectors_config=vectors_config(schema, self._options),
+                sparse_vectors_config=words_config(schema),
+            )
         elif self._client.count(self._collection).count or not isinstance(names, Mapping) or set(names) != ours:
             raise IndexMismatchError(
                 f"collection {self._collection!r} exists and was not made by this package; choose another name"
@@ -215,12 +224,7 @@ class ClientEngine:
     @_guarded
     def upsert(self, points: Sequence[Point]) -> None:
         made = [
-            models.PointStruct(
-                id=point.id,
-                vector={name: rows.tolist() for name, rows in point.vectors.items()},
-                payload=dict(point.payload),
-            )
-            for point in points
+            models.PointStruct(id=point.id, vector=_vectors(point), payload=dict(point.payload)) for point in points
         ]
         self._client.upsert(self._collection, made, wait=True)
 
@@ -328,6 +332,18 @@ class ClientEngine:
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in response.points]
 
     @_guarded
+    def query_words(self, words: Terms, filter: Filter, limit: int) -> dict[str, float]:
+        response = self._client.query_points(
+            self._collection,
+            query=_sparse(words),
+            using=WORDS,
+            limit=limit,
+            query_filter=_filter(filter),
+            with_payload=["id"],
+        )
+        return {(hit.payload or {})["id"]: float(hit.score) for hit in response.points}
+
+    @_guarded
     def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
         condition = _filter(filter)
         requests = [
@@ -364,6 +380,15 @@ class ClientEngine:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _vectors(point: Point) -> dict[str, Any]:
+    vectors: dict[str, Any] = {name: rows.tolist() for name, rows in point.vectors.items()}
+    return vectors if point.words is None else {**vectors, WORDS: _sparse(point.words)}
+
+
+def _sparse(words: Terms) -> models.SparseVector:
+    return models.SparseVector(indices=words.indices, values=words.weights)
 
 
 def _claim(folder: Path) -> None:

@@ -18,6 +18,7 @@ from metaembed_rag.store.record import COPYING, IndexRecord
 from metaembed_rag.store.schema import INDEX_POINT, Schema, check_precision, vector_name
 from metaembed_rag.store.store import Store
 from metaembed_rag.store.uploads import Uploads
+from metaembed_rag.store.words import page_terms
 
 #: Told how many points are in the destination, of how many.
 Report = Callable[[int, int], None]
@@ -37,7 +38,12 @@ class Copied:
 
 
 def copy_index(
-    source: Engine, target: Engine, *, precision: str | None = None, report: Report = lambda done, total: None
+    source: Engine,
+    target: Engine,
+    *,
+    precision: str | None = None,
+    words: bool | None = None,
+    report: Report = lambda done, total: None,
 ) -> Copied:
     """Copy everything; close neither engine.
 
@@ -46,6 +52,7 @@ def copy_index(
         target: a place without an index, one with part of this copy, or one with all of it.
         precision: of the destination; None keeps the source's. Vectors are exact at "f32" and from "f16" to "f16";
             a step down rounds them, and so does each copy of codes.
+        words: whether the destination keeps the words of pages; None does as the source. They are made from the text.
         report: progress.
 
     Raises:
@@ -64,6 +71,7 @@ def copy_index(
         raise IndexMismatchError("the index to copy is being written to: try again when that is done")
     schema = record.schema
     wanted = schema if precision is None else replace(schema, precision=check_precision(precision))
+    wanted = wanted if words is None else replace(wanted, words=words)
     record = replace(record, schema=wanted)
     _prepare(target, record)
     total = source.count(Filter())
@@ -102,8 +110,8 @@ def _prepare(target: Engine, record: IndexRecord) -> None:
         content = {**content, "schema": record.version}
     if IndexRecord.parse(content) != record:
         raise IndexMismatchError(
-            "the destination holds another index (of another model, precision, width or division by tenants, or one "
-            "that is in use): name an empty place"
+            "the destination holds another index (of another model, precision, width or division by tenants, with or "
+            "without words, or one that is in use): name an empty place"
         )
     target.set_payload({"schema": COPYING}, [INDEX_POINT])
 
@@ -120,14 +128,17 @@ def _missing(source: Engine, target: Engine, schema: Schema) -> Iterator[list[Po
         for start in range(0, len(lacking), at_once):
             keys = lacking[start : start + at_once]
             vectors = source.vectors([key for key in keys if batch[key].get("kind") == "page"], names)
-            yield [_point(key, batch[key], vectors.get(key, {}), names) for key in keys]
+            yield [_point(key, batch[key], vectors.get(key, {}), names, words=schema.words) for key in keys]
 
 
-def _point(key: str, payload: Mapping[str, Any], vectors: Mapping[str, Any], names: Sequence[str]) -> Point:
+def _point(
+    key: str, payload: Mapping[str, Any], vectors: Mapping[str, Any], names: Sequence[str], *, words: bool
+) -> Point:
     if payload.get("kind") == "page" and set(vectors) != set(names):
         raise StoreError(f"page {payload.get('page')} of {payload.get('source')} lacks vectors: add it again first")
     first = vector_name(1)
-    return Point(key, {name: rows[0] if name == first else rows for name, rows in vectors.items()}, payload)
+    terms = page_terms(payload["text"]) if words and payload.get("kind") == "page" and "text" in payload else None
+    return Point(key, {name: rows[0] if name == first else rows for name, rows in vectors.items()}, payload, terms)
 
 
 def _remove_strangers(source: Engine, target: Engine) -> None:

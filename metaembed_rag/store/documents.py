@@ -8,6 +8,7 @@ from typing import Any
 
 from metaembed_rag.store.engine import FloatArray, Point
 from metaembed_rag.store.schema import PENDING, TENANT_FIELD, Schema, flags, record_id, window_id
+from metaembed_rag.store.words import page_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,12 @@ class Written:
         }
         if schema.page_vectors is not None:
             payload["windows"] = point.windows  # for a resize, which makes vectors of single windows anew
+        words = None
         if point.window == 0:
             # Once a page: a long one has hundreds of windows.
             payload["text"] = point.text
-        made = Point(identifier, schema.vectors(point.vectors, point.windows), payload)
+            words = page_terms(point.text) if schema.words else None
+        made = Point(identifier, schema.vectors(point.vectors, point.windows), payload, words)
         self.points.append(identifier)
         self.page_ids[point.id] = None
         return made

@@ -27,7 +27,8 @@ from metaembed_rag.store.engine import (
     one_by_one,
 )
 from metaembed_rag.store.filters import Condition, Filter, HasVector, Match, Missing, Range
-from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, Schema, vector_name
+from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, WORDS, Schema, vector_name
+from metaembed_rag.store.words import Terms
 
 _PAGE = 1000
 #: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
@@ -121,10 +122,7 @@ class EdgeEngine:
 
     @_wrapped
     def upsert(self, points: Sequence[Point]) -> None:
-        made = [
-            qe.Point(point.id, {name: _rows(rows) for name, rows in point.vectors.items()}, dict(point.payload))
-            for point in points
-        ]
+        made = [qe.Point(point.id, _vectors(point), dict(point.payload)) for point in points]
         self._open.update(qe.UpdateOperation.upsert_points(made))
 
     @_wrapped
@@ -233,6 +231,16 @@ class EdgeEngine:
         return [Scored(str(hit.id), float(hit.score), hit.payload or {}) for hit in self._open.query(request)]
 
     @_wrapped
+    def query_words(self, words: Terms, filter: Filter, limit: int) -> dict[str, float]:
+        request = qe.QueryRequest(
+            limit=limit,
+            query=qe.Query.Nearest(_sparse(words), using=WORDS),
+            filter=_filter(filter),
+            with_payload=["id"],
+        )
+        return {(hit.payload or {})["id"]: float(hit.score) for hit in self._open.query(request)}
+
+    @_wrapped
     def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
         condition = _filter(filter)
         requests = [
@@ -325,8 +333,18 @@ def _config(schema: Schema) -> qe.EdgeConfig:
         )
         for group in schema.written
     }
+    words = {WORDS: qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)} if schema.words else None
     optimizers = qe.EdgeOptimizersConfig(indexing_threshold=_INDEXING_THRESHOLD_KB)
-    return qe.EdgeConfig(vectors=vectors, optimizers=optimizers)
+    return qe.EdgeConfig(vectors=vectors, sparse_vectors=words, optimizers=optimizers)
+
+
+def _vectors(point: Point) -> dict[str, Any]:
+    vectors = {name: _rows(rows) for name, rows in point.vectors.items()}
+    return vectors if point.words is None else {**vectors, WORDS: _sparse(point.words)}
+
+
+def _sparse(words: Terms) -> qe.SparseVector:
+    return qe.SparseVector(words.indices, words.weights)
 
 
 def _rows(rows: np.ndarray[Any, Any]) -> Any:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from metaembed_rag.errors import StoreError
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.schema import Schema, vector_name
+from metaembed_rag.store.words import Terms
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -28,11 +29,12 @@ class RefusedError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A stored point: ``vectors`` by name, ``[dim]`` or ``[rows, dim]``, none for a record."""
+    """A stored point: ``vectors`` by name, ``[dim]`` or ``[rows, dim]``, none for a record; ``words`` of a page."""
 
     id: str
     vectors: Mapping[str, FloatArray]
     payload: Mapping[str, Any]
+    words: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,9 @@ class Engine(Protocol):
 
     def query(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
         """Run stages, first to last; the filter applies in every one."""
+
+    def query_words(self, words: Terms, filter: Filter, limit: int) -> dict[str, float]:
+        """BM25 of the pages that share words with a query, by page id, best first; the collection keeps words."""
 
     def similarities(self, vector: str, rows: FloatArray, filter: Filter, limit: int) -> list[Matched] | None:
         """Each query row's largest dot product with the rows of a named vector, for every point that matches.

@@ -7,7 +7,7 @@ from typing import Any
 from qdrant_client import models
 
 from metaembed_rag.store.options import ServerOptions
-from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, Schema, vector_name
+from metaembed_rag.store.schema import INDEXED_FIELDS, TENANT_FIELD, WORDS, Schema, vector_name
 
 #: See ``edge.py``: eight bit codes need no originals.
 _DATATYPES = {
@@ -34,6 +34,11 @@ def vectors_config(schema: Schema, options: ServerOptions) -> dict[str, models.V
         )
         for group in schema.written
     }
+
+
+def words_config(schema: Schema) -> dict[str, models.SparseVectorParams] | None:
+    """The sparse vector of words, where there is one: the engine knows how rare each is in the collection."""
+    return {WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)} if schema.words else None
 
 
 def new_vector(schema: Schema, group: int) -> models.DenseVectorNameConfig:

@@ -69,6 +69,27 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
     return best_per_page([anew(scored) for scored in found])
 
 
+def score_pages(engine: Engine, stage: Stage, pages: Sequence[str], condition: Filter) -> dict[str, float]:
+    """Scores of pages by all of their windows, or by the best one, as the stage has it; a page that is gone is absent.
+
+    Args:
+        engine: holds the windows.
+        stage: the last one of a search.
+        pages: their ids.
+        condition: what windows must match.
+    """
+    rows = np.atleast_2d(stage.query)
+    windows: dict[str, dict[int, Matched]] = {}
+    for matched in _similarities(engine, replace(stage, query=rows), condition & match("id", *pages), RUN * len(pages)):
+        windows.setdefault(matched.payload["id"], {})[matched.payload["window"]] = matched
+
+    def score(members: dict[int, Matched]) -> float:
+        best = np.stack([members[window].scores for window in sorted(members)], axis=1)
+        return float(best_run(best).sum() if stage.whole else best.sum(axis=0).max())
+
+    return {page: score(members) for page, members in windows.items()}
+
+
 def _similarities(engine: Engine, stage: Stage, condition: Filter, expected: int) -> list[Matched]:
     """Of all points that match; ``expected`` is a guess of how many."""
     limit = expected + 1

@@ -34,7 +34,9 @@ class IndexRecord:
 
     @property
     def version(self) -> int:
-        """Of the format: an older release would not know of tenants, and show everybody everything, or of a bound."""
+        """Of the format: an older release would mix tenants, or write pages past a bound or without words."""
+        if self.schema.words:
+            return 4
         if self.schema.page_vectors is not None:
             return 3
         return 2 if self.schema.tenants else 1
@@ -54,6 +56,8 @@ class IndexRecord:
         }
         if self.schema.page_vectors is not None:  # engines differ in what they make of a null
             content["page_vectors"] = self.schema.page_vectors
+        if self.schema.words:
+            content["words"] = True
         return Point(INDEX_POINT, {}, content)
 
     @classmethod
@@ -84,6 +88,7 @@ class IndexRecord:
                 precision=check_precision(content.get("precision", "f32")),
                 page_vectors=check_page_vectors(content.get("page_vectors")),
                 tenants=bool(content.get("tenants", False)),
+                words=bool(content.get("words", False)),
             )
             return cls(
                 schema,

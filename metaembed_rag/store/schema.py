@@ -2,6 +2,7 @@
 
 ``meta_1`` is a dense vector with an HNSW graph; ``meta_4`` ... ``meta_64`` are multivectors compared by
 MaxSim and only ever scanned or used to rescore. A narrower budget reads a narrower vector, so it costs less.
+``words``, where pages are found by their words too, is a sparse vector of the first window of each page.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from metaembed_rag.store.merging import merge_rows
 
 FloatArray = npt.NDArray[np.float32]
 
-#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants, 3 with a bound of vectors a page.
-SCHEMA_VERSION = 3
+#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants, 3 with a bound of vectors a page,
+#: 4 with words.
+SCHEMA_VERSION = 4
 
 #: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
 GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
@@ -39,6 +41,9 @@ PENDING, VISIBLE = "pending", "visible"
 
 #: Payload fields with an index: every condition that a search or a commit puts on many points.
 INDEXED_FIELDS = ("state", "kind", "document", "version", "source", "id")
+
+#: The sparse vector of a page's words.
+WORDS = "words"
 
 #: Whose a point is, in a collection divided by tenants.
 TENANT_FIELD = "tenant"
@@ -62,6 +67,7 @@ class Schema:
         page_vectors: at most so many vectors a page in each group, which its windows share evenly, but at least one a
             window; None keeps all of them.
         tenants: every document belongs to a tenant.
+        words: pages are found by their words too, see ``metaembed_rag.store.words``.
         hnsw_m: edges a node of the graph over first tokens.
         hnsw_ef_construct: candidates while that graph is built.
     """
@@ -72,6 +78,7 @@ class Schema:
     precision: Precision = "f32"
     page_vectors: int | None = None
     tenants: bool = False
+    words: bool = False
     hnsw_m: int = 16
     hnsw_ef_construct: int = 128
 

@@ -37,7 +37,14 @@ from metaembed_rag.pages.clean import check_text
 from metaembed_rag.store.documents import Known, WriteDocument, Written
 from metaembed_rag.store.engine import Engine, FloatArray, Point, RefusedError, Scored, Stage, chunks
 from metaembed_rag.store.filters import Filter, Match, match
-from metaembed_rag.store.ranking import RANKED_PER_RESULT, best_per_page, by_whole_pages, windows_wanted
+from metaembed_rag.store.fusion import candidates, fuse
+from metaembed_rag.store.ranking import (
+    RANKED_PER_RESULT,
+    best_per_page,
+    by_whole_pages,
+    score_pages,
+    windows_wanted,
+)
 from metaembed_rag.store.record import IndexRecord, groups_payload
 from metaembed_rag.store.schema import (
     GROUPS,
@@ -56,6 +63,7 @@ from metaembed_rag.store.schema import (
     window_id,
 )
 from metaembed_rag.store.uploads import Uploads
+from metaembed_rag.store.words import Terms
 
 #: Pages committed at once when many small documents are written.
 _COMMIT_POINTS = 256
@@ -84,9 +92,11 @@ class Store:
         precision: of the stored vectors; None takes that of the collection, "f32" for a new one.
         page_vectors: at most so many vectors a page in each group; None takes what the collection has, no bound for a
             new one.
+        words: keep each page's words too, see ``search``; None takes what the collection has, False for a new one.
 
     Raises:
-        IndexMismatchError: the collection is of another schema version, precision or bound, or not divided by tenants.
+        IndexMismatchError: the collection is of another schema version, precision or bound, not divided by tenants, or
+            without words, or with them.
         InputError: the precision is unknown, the bound no positive number, or the tenant no text.
     """
 
@@ -97,12 +107,14 @@ class Store:
         tenant: str | None = None,
         precision: str | None = None,
         page_vectors: int | None = None,
+        words: bool | None = None,
     ) -> None:
         self._engine = engine
         self._closed = False
         self._tenant = tenant
         self._precision: Precision | None = None
         self._page_vectors: int | None = None
+        self._words = words
         owner = Filter() if tenant is None else match(TENANT_FIELD, tenant)
         self._my_pages = _PAGES & owner
         self._my_records = _RECORDS & owner
@@ -157,6 +169,7 @@ class Store:
             schema,
             precision=self._precision or schema.precision,
             page_vectors=self._page_vectors or schema.page_vectors,
+            words=schema.words if self._words is None else self._words,
             tenants=self._tenant is not None,
         )
         with self._calling():
@@ -339,7 +352,7 @@ class Store:
                 known[record["document"]] = Known(record["digest"], record["version"], tuple(record["page_ids"]))
         return known
 
-    def search(self, stages: Sequence[Stage], filter: Filter, limit: int) -> list[Scored]:
+    def search(self, stages: Sequence[Stage], filter: Filter, limit: int, words: Terms | None = None) -> list[Scored]:
         """The best points, at most one a page, best first; ties in the order of their ids.
 
         Args:
@@ -347,33 +360,72 @@ class Store:
                 score that of the page.
             filter: applied in every stage, together with visibility.
             limit: pages at most.
+            words: of the query. Pages are then found by these too, and a page's score is one of both, see ``fuse``;
+                the collection must keep words.
         """
         self._check_documents()
         condition = self._my_visible & filter
+        for _ in range(_SEARCH_TRIES):
+            with self._calling():
+                if words is None:
+                    ranked = self._rank(stages, condition, limit)
+                else:
+                    ranked = self._rank_with_words(stages, condition, limit, words)
+                completed = None if ranked is None else self._with_texts(ranked[:limit])
+            if completed is not None:
+                return completed
+        raise StoreError("pages were replaced faster than they could be read: search again")
+
+    def _rank(self, stages: Sequence[Stage], condition: Filter, limit: int) -> list[Scored] | None:
+        """The best points by stages; None if a page was replaced in between. The engine is locked.
+
+        Returns:
+            ``limit`` at least, where there are so many pages.
+        """
         *stages, last = stages
         whole = last if last.whole else None
         if whole is None:
             stages.append(last)
         wanted = windows_wanted(limit, whole=whole is not None)
-        tries = _SEARCH_TRIES
         while True:
-            ask = partial(self._engine.query, stages, condition, wanted)
-            with self._calling():
-                found = self._scored(stages, ask)
-                best = best_per_page(found)
-                if len(best) < limit and len(found) == wanted:
-                    wanted *= 2
-                    continue
-                ranked: list[Scored] | None = best
-                if whole is not None:
-                    best = best[: limit * RANKED_PER_RESULT]
-                    ranked = self._scored([whole], partial(by_whole_pages, self._engine, whole, best, condition))
-                completed = None if ranked is None else self._with_texts(ranked[:limit])
-            if completed is not None:
-                return completed
-            tries -= 1
-            if not tries:
-                raise StoreError("pages were replaced faster than they could be read: search again")
+            found = self._scored(stages, partial(self._engine.query, stages, condition, wanted))
+            best = best_per_page(found)
+            if len(best) >= limit or len(found) < wanted:
+                break
+            wanted *= 2
+        if whole is None:
+            return best
+        best = best[: limit * RANKED_PER_RESULT]
+        return self._scored([whole], partial(by_whole_pages, self._engine, whole, best, condition))
+
+    def _rank_with_words(
+        self, stages: Sequence[Stage], condition: Filter, limit: int, words: Terms
+    ) -> list[Scored] | None:
+        """As ``_rank``, by Meta Tokens and words."""
+        wanted = candidates(limit)
+        final = stages[-1]
+        ranked = self._rank(stages, condition, wanted // RANKED_PER_RESULT if final.whole else wanted)
+        if ranked is None:
+            return None
+        seen = {scored.payload["id"]: scored.score for scored in ranked[:wanted]}
+        heard = self._engine.query_words(words, condition, wanted)
+        # What one of the rankings put forward, the other one scores as well.
+        unheard = [page for page in seen if page not in heard] if len(heard) == wanted else []
+        for chunk in chunks(unheard):
+            heard |= self._engine.query_words(words, condition & match("id", *chunk), len(chunk))
+        for chunk in chunks([page for page in heard if page not in seen]):
+            score = partial(score_pages, self._engine, final, chunk, condition)
+            seen |= self._scored([final], score)
+        scores = fuse(seen, heard)
+        best = sorted(scores, key=lambda page: (-scores[page], page))[:limit]
+        found = {scored.payload["id"]: scored for scored in ranked}
+        for chunk in chunks([page for page in best if page not in found]):
+            exact = [replace(final, whole=False)]
+            more = self._rank(exact, condition & match("id", *chunk), len(chunk))
+            found |= {scored.payload["id"]: scored for scored in more or ()}
+        if not set(best) <= set(found):
+            return None
+        return [replace(found[page], score=scores[page]) for page in best]
 
     def _scored(self, stages: Sequence[Stage], ask: Callable[[], T]) -> T:
         """Ask the engine for scores by the vectors of stages, which another client may drop meanwhile."""
@@ -530,6 +582,7 @@ class Store:
         content["dim"] = None if schema is None else schema.dim
         content["precision"] = (self._precision or "f32") if schema is None else schema.precision
         content["page_vectors"] = self._page_vectors if schema is None else schema.page_vectors
+        content["hybrid"] = bool(self._words) if schema is None else schema.words
         content["document_tokens"] = None if schema is None else list(schema.groups)
         content["building"] = [] if schema is None else list(schema.building)
         if schema is not None:
@@ -575,6 +628,11 @@ class Store:
             raise IndexMismatchError(
                 f"this index stores {kept} of a page, not up to {self._page_vectors}: leave page_vectors out, or "
                 "index the documents anew"
+            )
+        if self._words not in (None, schema.words):
+            raise IndexMismatchError(
+                f"this index keeps {'' if schema.words else 'no '}words of its pages: leave hybrid out, or copy it "
+                f"(metaembed copy SRC DST {'--no-hybrid' if schema.words else '--hybrid'})"
             )
         if self._tenant is not None and not schema.tenants:
             raise IndexMismatchError(

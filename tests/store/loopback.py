@@ -23,7 +23,8 @@ def _upsert(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
 
 
 def _create(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:
-    return client.create_collection(name, vectors_config=models.CreateCollection(**body).vectors)
+    wanted = models.CreateCollection(**body)
+    return client.create_collection(name, vectors_config=wanted.vectors, sparse_vectors_config=wanted.sparse_vectors)
 
 
 def _update(client: QdrantClient, name: str, body: dict[str, Any]) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 IndexLike: TypeAlias = "MetaEmbedIndex | str | os.PathLike[str] | Mapping[str, Any]"
 
 #: What every search takes beside the query and ``k``.
-SEARCH_OPTIONS = ("budget", "latency_ms", "filter")
+SEARCH_OPTIONS = ("budget", "latency_ms", "filter", "hybrid")
 
 
 class KeywordError(InputError, TypeError):

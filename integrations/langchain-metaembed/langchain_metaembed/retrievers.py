@@ -25,7 +25,7 @@ class MetaEmbedRetriever(BaseRetriever):
     """Retrieves pages of an index: what ``MetaEmbedIndex.search`` finds, in its order.
 
     A context manager. An index that the retriever opened is closed with it; one that it was given stays open. ``k``,
-    ``budget``, ``latency_ms`` and ``filter`` can also be given to ``invoke`` for one call, and are
+    ``budget``, ``latency_ms``, ``filter`` and ``hybrid`` can also be given to ``invoke`` for one call, and are
     ``configurable_fields``. Unknown arguments are refused.
 
     ``langchain_core.load.dumpd`` writes it down with the path or address of its index, without any key.
@@ -36,6 +36,7 @@ class MetaEmbedRetriever(BaseRetriever):
         budget: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``.
         latency_ms: milliseconds that a search may take, instead of a budget. With neither, all Meta Tokens take part.
         filter: as ``MetaEmbedIndex.search`` takes it.
+        hybrid: find documents by their words too; None is as the index was made.
     """
 
     # LangChain's default is to drop what it does not know: a misspelt budget would be a full one.
@@ -46,6 +47,7 @@ class MetaEmbedRetriever(BaseRetriever):
     budget: Budget | None = None
     latency_ms: float | None = None
     filter: dict[str, Any] | None = None
+    hybrid: bool | None = None
 
     _opened: MetaEmbedIndex | None = PrivateAttr(default=None)
 
@@ -102,12 +104,13 @@ class MetaEmbedRetriever(BaseRetriever):
         """The arguments of the index's search: what the call says, else what the retriever does."""
         # LangChain reads "verbose" itself and passes it on.
         refuse_unknown("a MetaEmbedRetriever's invoke", options.keys() - {"verbose"}, ("k", *SEARCH_OPTIONS))
-        k, condition = options.get("k"), options.get("filter")
+        k, condition, hybrid = (options.get(name) for name in ("k", "filter", "hybrid"))
         asked = Dial.of(options.get("budget"), options.get("latency_ms"))
         dial = asked or Dial.of(self.budget, self.latency_ms)
         return {
             "top_k": self.k if k is None else k,
             "filter": self.filter if condition is None else condition,
+            "hybrid": self.hybrid if hybrid is None else hybrid,
             **dial.arguments(),
         }
 

@@ -20,7 +20,7 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.index import MetaEmbedIndex
 
 if TYPE_CHECKING:
-    from metaembed_rag.hit import Hit
+    from metaembed_rag.hit import Hit, Hits
 
 #: A flat embedding (``dim`` numbers: the first Meta Token), or the Meta Tokens of a query ``[q, dim]``.
 Vectors: TypeAlias = "Sequence[float] | Sequence[Sequence[float]] | FloatArray"
@@ -36,11 +36,14 @@ class MetaEmbedSearches(VectorStore):
     - ``budget``: Meta Tokens that take part: 4, (4, 64), "full"; see ``Budget.parse``;
     - ``latency_ms``: milliseconds that a search may take, instead of a budget;
     - ``filter``: as ``MetaEmbedIndex.search`` takes it. "id", "source" and "page" are the hit's fields and other keys
-      are metadata.
+      are metadata;
+    - ``hybrid``: find documents by their words too; the index must keep them (``MetaEmbedIndex(..., hybrid=True)``),
+      and then does so unless this is False.
 
     Scores are MaxSim: at most the number of query Meta Tokens, and more is better. Relevance is the same, mapped to
-    [0, 1]. Other keywords are refused with an KeywordError, a malformed budget with a BudgetError, a malformed
-    filter with a FilterError, and everything else that cannot be searched for with an InputError.
+    [0, 1]; scores of a hybrid search lie there already. Other keywords are refused with an KeywordError, a malformed
+    budget with a BudgetError, a malformed filter with a FilterError, and everything else that cannot be searched for
+    with an InputError.
     """
 
     index: MetaEmbedIndex
@@ -190,12 +193,13 @@ class MetaEmbedSearches(VectorStore):
         """The arguments of the index's search."""
         refuse_unknown("a search", options, ("k", *SEARCH_OPTIONS))
         asked = Dial.of(options.get("budget"), options.get("latency_ms"))
-        return {"query": query, "top_k": k, "filter": options.get("filter"), **(asked or self._dial).arguments()}
+        rest = {name: options.get(name) for name in ("filter", "hybrid")}
+        return {"query": query, "top_k": k, **rest, **(asked or self._dial).arguments()}
 
-    def _find(self, query: Any, k: int, options: Mapping[str, Any]) -> Sequence[Hit]:
+    def _find(self, query: Any, k: int, options: Mapping[str, Any]) -> Hits:
         return self.index.search(**self._request(query, k, options))
 
-    async def _afind(self, query: Any, k: int, options: Mapping[str, Any]) -> Sequence[Hit]:
+    async def _afind(self, query: Any, k: int, options: Mapping[str, Any]) -> Hits:
         return await self.index.asearch(**self._request(query, k, options))
 
     async def _aopen(self, image: Picture) -> Any:
@@ -224,7 +228,9 @@ def _scored(hits: Sequence[Hit]) -> Scores:
     return [(to_document(hit), hit.score) for hit in hits]
 
 
-def _relevant(hits: Sequence[Hit]) -> Scores:
+def _relevant(hits: Hits) -> Scores:
+    if hits.hybrid:
+        return _scored(hits)
     return [(to_document(hit), relevance(hit.score, query_tokens=hit.budget.query)) for hit in hits]
 
 
@@ -250,9 +256,9 @@ def _candidates(k: int, fetch_k: int) -> int:
     return max(k, fetch_k)
 
 
-def _diverse(hits: Sequence[Hit], vectors: Mapping[str, FloatArray], k: int, weight: float) -> list[Document]:
+def _diverse(hits: Hits, vectors: Mapping[str, FloatArray], k: int, weight: float) -> list[Document]:
     # A page that was deleted since the search has no vectors any more.
     present = [hit for hit in hits if hit.id in vectors]
     pages = [vectors[hit.id][:, : hit.budget.document].reshape(-1, vectors[hit.id].shape[-1]) for hit in present]
-    scores = [hit.score / hit.budget.query for hit in present]
+    scores = [hit.score if hits.hybrid else hit.score / hit.budget.query for hit in present]
     return [to_document(present[place]) for place in select_diverse(scores, pages, k=k, lambda_mult=weight)]

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 class MetaEmbedRetriever(BaseRetriever):
     """Retrieves pages of an index: what ``MetaEmbedIndex.search`` finds, in its order, with its scores.
 
-    A score is MaxSim, at most the number of query Meta Tokens of the budget. A node that was indexed comes back as it
-    was; a page of a file is a TextNode with the page's id and text, and "source" and "page" (from 1) in its metadata.
-    What a bundle is searched by, ``to_query`` says: pictures are asked with through ``image_path``.
+    A score is MaxSim, at most the number of query Meta Tokens of the budget, or lies between 0 and 1 where words count
+    too. A node that was indexed comes back as it was; a page of a file is a TextNode with the page's id and text, and
+    "source" and "page" (from 1) in its metadata. What a bundle is searched by, ``to_query`` says: pictures are asked
+    with through ``image_path``.
 
     A context manager. An index that the retriever opened is closed with it; one that it was given stays open.
 
@@ -42,6 +43,7 @@ class MetaEmbedRetriever(BaseRetriever):
         latency_ms: instead of a budget: the milliseconds that an answer may take.
         similarity_top_k: nodes at most.
         filters: conditions on "id", "source", "page" and metadata; see ``to_index_filter``.
+        hybrid: find nodes by their words too; None is as the index was made (``MetaEmbedIndex(..., hybrid=True)``).
         images: pages of PDFs, scans and pictures come as ImageNodes with their picture, for models that see.
         callback_manager: as in every LlamaIndex retriever.
         object_map: as in every LlamaIndex retriever.
@@ -64,6 +66,7 @@ class MetaEmbedRetriever(BaseRetriever):
         latency_ms: float | None = None,
         similarity_top_k: int = 5,
         filters: MetadataFilters | None = None,
+        hybrid: bool | None = None,
         images: bool = False,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
@@ -74,6 +77,7 @@ class MetaEmbedRetriever(BaseRetriever):
         self.budget = budget
         self.latency_ms = latency_ms
         self.similarity_top_k = check_top_k(similarity_top_k)
+        self.hybrid = hybrid
         self.images = images
         self._filter = to_index_filter(filters)
         # Last, so that no other argument's error leaves an index open behind it.
@@ -168,7 +172,7 @@ class MetaEmbedRetriever(BaseRetriever):
 
     @property
     def _options(self) -> dict[str, Any]:
-        return {**self._effort, "top_k": self.similarity_top_k, "filter": self._filter}
+        return {**self._effort, "top_k": self.similarity_top_k, "filter": self._filter, "hybrid": self.hybrid}
 
 
 def _without_objects(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llama_index.retrievers.metaembed.flat import is_query, query_rows, unit_rows
+from llama_index.retrievers.metaembed.flat import FloatArray, is_query, query_rows, unit_rows
 from llama_index.retrievers.metaembed.pictures import open_picture
 
 from metaembed_rag.errors import InputError
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def is_text(bundle: QueryBundle) -> bool:
     """Whether ``to_query`` has one text to pass on, and nothing to read or to encode."""
     return bundle.image_path is None and bundle.embedding is None and len(bundle.embedding_strs) == 1
+
+
+def with_words(rows: FloatArray, text: str | None) -> Query:
+    """Meta Tokens, with the text whose words a hybrid search goes by, if there is one."""
+    return {"text": text, "vectors": rows} if text and text.strip() else rows
 
 
 def to_query(bundle: QueryBundle, index: MetaEmbedIndex) -> Query:
@@ -43,11 +48,11 @@ def to_query(bundle: QueryBundle, index: MetaEmbedIndex) -> Query:
         image = open_picture(bundle.image_path, index.limits)
         return {"text": texts[0], "image": image} if texts and texts[0].strip() else image
     if bundle.embedding is not None and is_query(bundle.embedding, index.model.dim):
-        return query_rows(bundle.embedding, index.model.dim)
+        return with_words(query_rows(bundle.embedding, index.model.dim), bundle.query_str)
     if len(texts) == 1:
         return texts[0]
     if texts:
-        return unit_rows(index.model.encode_queries(texts).mean(axis=0))
+        return with_words(unit_rows(index.model.encode_queries(texts).mean(axis=0)), bundle.query_str)
     if bundle.embedding is not None:
         raise InputError(
             f"an embedding of {len(bundle.embedding)} numbers is not one that MetaEmbedEmbedding makes of a query with "

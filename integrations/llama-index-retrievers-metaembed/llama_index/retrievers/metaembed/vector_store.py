@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from llama_index.retrievers.metaembed.embedding import MetaEmbedEmbedding
 from llama_index.retrievers.metaembed.filters import all_of, of_documents, to_index_filter
 from llama_index.retrievers.metaembed.flat import query_rows
 from llama_index.retrievers.metaembed.nodes import is_kind, to_node
+from llama_index.retrievers.metaembed.queries import with_words
 from llama_index.retrievers.metaembed.writing import add_nodes
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _QUERY = ("budget", "latency_ms", "node_ids", "mmr_threshold", "mmr_prefetch_factor")
 #: Fields of a VectorStoreQuery that speak of searches which an index does not have.
 _FOREIGN = ("alpha", "sparse_top_k", "hybrid_top_k", "output_fields", "embedding_field")
-_MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+_MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.MMR)
 #: Stands for the place of an index that has no path.
 _SERVER = ":server:"
 #: Candidates for each result of a diverse search, as in LlamaIndex's other stores.
@@ -236,13 +237,14 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         """Search.
 
         Args:
-            query: in the mode "default" or "mmr". Its embedding counts, and its text where it has none.
+            query: in the mode "default", "hybrid" (by words too, as an index that keeps them does by default) or "mmr".
+                Its embedding counts, and its text where it has none.
             **kwargs: ``budget`` or ``latency_ms``, ``node_ids``; for "mmr" ``mmr_threshold`` and
                 ``mmr_prefetch_factor`` (candidates for each result).
 
         Returns:
-            nodes, ids, and MaxSim as similarities: at most the number of query Meta Tokens of the budget; in the mode
-            "mmr" marginal relevance, in [-1, 1].
+            nodes, ids, and MaxSim as similarities: at most the number of query Meta Tokens of the budget; where words
+            count, from 0 to 1; in the mode "mmr" marginal relevance, in [-1, 1].
 
         Raises:
             BudgetError: the budget is malformed.
@@ -267,7 +269,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
     def _options(self, query: VectorStoreQuery, kwargs: dict[str, Any]) -> dict[str, Any]:
         refuse_unknown("vector_store_kwargs of a MetaEmbedVectorStore", kwargs, _QUERY)
         if query.mode not in _MODES:
-            raise InputError(f"a MetaEmbed index has no {query.mode.value!r} search: use 'default' or 'mmr'")
+            raise InputError(f"a MetaEmbed index has no {query.mode.value!r} search: use 'default', 'hybrid' or 'mmr'")
         foreign = [name for name in _FOREIGN if getattr(query, name) is not None]
         if foreign:
             raise InputError(f"a MetaEmbed index cannot make use of {', '.join(foreign)}: leave it out")
@@ -283,11 +285,14 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
             _ids(kwargs.get("node_ids")),
             _ids(query.node_ids) if query.node_ids and not self._are_pictures(query.node_ids) else None,
         )
-        return {**check_effort(*effort), "top_k": check_top_k(query.similarity_top_k), "filter": condition}
+        # The default mode is as the index was made.
+        hybrid = True if query.mode == VectorStoreQueryMode.HYBRID else None
+        top_k = check_top_k(query.similarity_top_k)
+        return {**check_effort(*effort), "top_k": top_k, "filter": condition, "hybrid": hybrid}
 
     def _asked(self, query: VectorStoreQuery) -> Query:
         if query.query_embedding is not None:
-            return query_rows(query.query_embedding, self._index.model.dim)
+            return with_words(query_rows(query.query_embedding, self._index.model.dim), query.query_str)
         if query.query_str:
             return query.query_str
         raise InputError(
@@ -301,8 +306,12 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         factor = kwargs.get("mmr_prefetch_factor", _PREFETCH_FACTOR)
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 <= factor < float("inf"):
             raise InputError(f"mmr_prefetch_factor is a number of at least 1, not {factor!r}")
-        rows = asked if isinstance(asked, np.ndarray) else self._index.model.encode_queries([str(asked)])[0]
-        hits = self._index.search(rows, **{**options, "top_k": round(query.similarity_top_k * factor)})
+        rows = asked["vectors"] if isinstance(asked, Mapping) else asked
+        if not isinstance(rows, np.ndarray):
+            rows = self._index.model.encode_queries([str(asked)])[0]
+        hits = self._index.search(
+            with_words(rows, query.query_str), **{**options, "top_k": round(query.similarity_top_k * factor)}
+        )
         picked = pick_diverse(
             rows[: hits.budget.query],
             hits,
