@@ -1,10 +1,10 @@
-"""Write the measured tables into the README (short) and the card of mini (full), between their markers.
+"""Write the measured tables into the README (short), the card of mini (full) and the docs, between their markers.
 
 Example:
     python benchmarks/mini/tables.py
 
-Reads ladder.json, storage.json and scanned.json of ``benchmarks/results``. A block starts with ``<!-- ladder -->``,
-``<!-- storage -->`` or ``<!-- scanned -->`` and ends with ``<!-- end -->``.
+Reads ladder.json, storage.json, scanned.json and hybrid.json of ``benchmarks/results``. A block starts with
+``<!-- ladder -->``, ``<!-- storage -->``, ``<!-- scanned -->`` or ``<!-- hybrid -->`` and ends with ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 CARD = ROOT / "metaembed_rag" / "embedding" / "pretrained" / "mini" / "README.md"
 
+GUIDE = ROOT / "docs" / "howto" / "hybrid.md"
+
 NAMES = {
     "pubmedqa": "PubMedQA",
     "tatqa": "TAT-QA dev",
@@ -28,16 +30,21 @@ NAMES = {
     "fairytaleqa": "FairytaleQA, validation and test",
     "financebench": "FinanceBench",
 }
+#: How hybrid.json calls a search by words alone.
+WORDS = "words"
 COLUMNS = {"ndcg5": "nDCG@5", "p1": "P@1", "r5": "R@5"}
 
 
 def main() -> None:
     """Rewrite the blocks in place."""
-    ladder, storage, scans = (
-        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("ladder", "storage", "scanned")
+    ladder, storage, scans, hybrid = (
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("ladder", "storage", "scanned", "hybrid")
     )
-    _write(README, {"ladder": short(ladder)})
-    _write(CARD, {"ladder": full(ladder), "storage": bytes_a_page(storage), "scanned": scanned(scans)})
+    words = {"hybrid": with_words(hybrid)}
+    _write(README, {"ladder": short(ladder), **words})
+    _write(CARD, {"ladder": full(ladder), "storage": bytes_a_page(storage), "scanned": scanned(scans), **words})
+    _write(GUIDE, words)
 
 
 def short(report: dict[str, Any]) -> str:
@@ -98,6 +105,25 @@ def scanned(report: dict[str, Any]) -> str:
     lines = [f"| nDCG@5 of {report['questions']} questions, {report['pages']} pages | " + " | ".join(names) + " |"]
     lines.append("|---|" + "---|" * len(names))
     lines += [f"| {way} | " + " | ".join(_short(report[way][name]) for name in names) + " |" for way in ways]
+    return "\n".join(lines)
+
+
+def with_words(report: dict[str, Any]) -> str:
+    """nDCG@5 by words alone, and at every budget with and without them, a benchmark a column."""
+    benchmarks = report["benchmarks"]
+    ways = [way for way in next(iter(benchmarks.values()))["ways"] if way.endswith(f" and {WORDS}")]
+    lines = [
+        "| nDCG@5, in brackets without words | " + " | ".join(NAMES[name] for name in benchmarks) + " |",
+        "|---|" + "---|" * len(benchmarks),
+        "| words alone | " + " | ".join(_short(one["ways"][WORDS]["ndcg5"]) for one in benchmarks.values()) + " |",
+    ]
+    for way in ways:
+        budget = way.removesuffix(f" and {WORDS}")
+        cells = [
+            f"{_short(one['ways'][way]['ndcg5'])} ({_short(one['ways'][budget]['ndcg5'])})"
+            for one in benchmarks.values()
+        ]
+        lines.append(f"| mini {way} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -192,7 +192,7 @@ def _fill_batch(
         if _cosine(embedding[0], stored[key][first][0]) < _SAME_TOKEN:
             strange.append(f"page {payload['page']} of {payload['source']}")
         else:
-            rows[key] = store.known_schema.named(embedding, groups, payload.get("windows", 1))
+            rows[key] = store.known_schema.named(embedding, groups, _windows(payload))
     with store.changing_schema():
         present = store.engine_call(lambda engine: engine.retrieve(list(rows)))
         left = {key: named for key, named in rows.items() if key in present}
@@ -212,6 +212,17 @@ def _by_bytes(
 
 def _cut(text: str, span: Sequence[int]) -> str:
     return text[span[0] : span[1]]
+
+
+def _windows(payload: Mapping[str, Any]) -> int:
+    """How many windows a page has; 1 where none share a bound, and it was not kept."""
+    windows = payload.get("windows", 1)
+    if isinstance(windows, bool) or not isinstance(windows, int) or windows < 1:
+        raise StoreError(
+            f"page {payload['page']} of {payload['source']} says that it has {windows!r} windows: it is damaged; add "
+            "the document again, then resize again"
+        )
+    return windows
 
 
 def _cosine(left: FloatArray, right: FloatArray) -> float:

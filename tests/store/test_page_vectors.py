@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from metaembed_rag.budget import LADDER, Budget
-from metaembed_rag.errors import IndexMismatchError, InputError
+from metaembed_rag.errors import IndexMismatchError, InputError, StoreError
 from metaembed_rag.scoring import page_maxsim
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.copy import copy_index
 from metaembed_rag.store.documents import WriteDocument
-from metaembed_rag.store.filters import Filter
+from metaembed_rag.store.filters import Filter, match
 from metaembed_rag.store.merging import merge_rows
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.resize import resize
@@ -92,6 +92,18 @@ def test_a_resize_makes_the_same_vectors_again(opener, documents):
     resize(store, 64, Encoder(documents))
     for name, vectors in store.vectors(names).items():
         np.testing.assert_allclose(vectors, before[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+@pytest.mark.parametrize("damaged", [0, "two", True])
+def test_a_damaged_number_of_windows_is_told(opener, documents, damaged):
+    store = opener(page_vectors=64)
+    store.write(documents)
+    resize(store, 4, Encoder(documents))
+    names = [name for name, _ in store._engine.scroll(match("id", "long/1"))]
+    store._engine.set_payload({"windows": damaged}, names)
+    with pytest.raises(StoreError, match="page 1 of long says that it has"):
+        resize(store, 64, Encoder(documents))
 
 
 def test_a_copy_has_the_bound_and_the_vectors(tmp_path, documents):

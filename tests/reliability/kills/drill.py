@@ -216,6 +216,7 @@ def verify(subject: Subject, state: State, interrupted: Step | None, report: Kil
         assert [score for score, _ in hits] == sorted((score for score, _ in hits), reverse=True)
     assert subject.get(list(expected)) == list(contents.values()), "get differs from what was written"
     compare_vectors(subject, expected, report)
+    assert subject.heard() == set(expected), "words differ from what was written"
     windows = sum(len(page.vectors) for page in expected.values())
     assert subject.count("page") == windows, "points left over by killed writes"
     assert subject.count("document") == len(documents), "records left over by killed writes"

@@ -24,9 +24,10 @@ from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.resize import StoredWindow, resize
 from metaembed_rag.store.schema import VISIBLE, Schema
 from metaembed_rag.store.store import Store
+from metaembed_rag.store.words import query_terms
 
 from ..raw import read_vectors
-from .operations import TEXTS, Step, Version, source_of
+from .operations import NAMES, TEXTS, Step, Version, source_of
 
 FloatArray = npt.NDArray[np.float32]
 EngineName = Literal["edge", "local"]
@@ -123,6 +124,12 @@ class Subject(ABC):
             pages.setdefault(payload["id"], {})[payload["window"]] = stored[identifier]
         return pages
 
+    def heard(self) -> set[str]:
+        """Ids of the visible pages that are found by the name of their document, which begins their text."""
+        names = query_terms(" ".join(NAMES))
+        assert names is not None
+        return set(self.store._engine.query_words(names, match("state", VISIBLE), ALL))
+
     def count(self, kind: str) -> int:
         """Points of a kind, visible or not."""
         return self.store._engine.count(match("kind", kind))
@@ -181,7 +188,7 @@ class StoreSubject(Subject):
     def open(self) -> None:
         self._store = Store(open_engine(path=str(self.folder), url=None, collection="c", engine=self.engine))
         if not self._store.exists:
-            self._store.create(Schema(dim=DIM), model="fingerprint", model_name="test")
+            self._store.create(Schema(dim=DIM, words=True), model="fingerprint", model_name="test")
         self._store._engine.batch_bytes = BATCH_BYTES
 
     def close(self) -> None:
@@ -253,7 +260,7 @@ class IndexSubject(Subject):
     def open(self) -> None:
         from metaembed_rag.index import MetaEmbedIndex
 
-        self._index = MetaEmbedIndex(self.folder, engine=self.engine, model=_model())
+        self._index = MetaEmbedIndex(self.folder, engine=self.engine, model=_model(), hybrid=True)
 
     def close(self) -> None:
         self._index.close()
@@ -314,7 +321,7 @@ class IndexSubject(Subject):
         return _query_rows()
 
     def search(self, budget: Budget) -> list[tuple[float, Content]]:
-        return [(hit.score, _of_hit(hit)) for hit in self._index.search(QUERY, budget=budget, top_k=ALL)]
+        return [(hit.score, _of_hit(hit)) for hit in self._index.search(QUERY, budget=budget, top_k=ALL, hybrid=False)]
 
     def get(self, ids: Sequence[str]) -> list[Content]:
         return [_of_hit(hit) for hit in self._index.get(ids)]
