@@ -15,6 +15,7 @@ import logging
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from options import add_financebench, asked_of, make_parser, no_benchmark, parts_of
@@ -22,10 +23,11 @@ from options import add_financebench, asked_of, make_parser, no_benchmark, parts
 from metaembed_rag import MetaEmbed, MetaEmbedIndex
 from metaembed_rag.budget import LADDER
 from metaembed_rag.evaluation.benchmarks import Benchmark
-from metaembed_rag.evaluation.measured import Measured, pool_measured
+from metaembed_rag.evaluation.measured import Measured, median_ms, pool_measured
 from metaembed_rag.metrics import average
 from metaembed_rag.search.machine import describe_machine
 from metaembed_rag.store.filters import match
+from metaembed_rag.store.fusion import WORDS_SHARE
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.words import page_terms, query_terms
 
@@ -81,13 +83,16 @@ def measure(model: MetaEmbed, benchmark: Benchmark) -> Found:
         with MetaEmbedIndex(folder, model=model, hybrid=True) as index:
             index.add_texts(texts, ids=list(benchmark.documents))
             vectors, terms = index.info()["bytes_by_group"], _terms_bytes(texts)
+            rows = model.encode_queries(queries)
+            asked = [{"text": text, "vectors": one} for text, one in zip(queries, rows, strict=True)]
             for budget in LADDER:
                 for hybrid in (False, True):
-                    answers = index.search_many(queries, budget=budget, top_k=TOP_K, hybrid=hybrid)
+                    search = partial(index.search, budget=budget, top_k=TOP_K, hybrid=hybrid)
+                    answers = [search(query) for query in asked]
                     found[_label(str(budget), hybrid)] = Measured(
                         average(zip(([hit.id for hit in hits] for hits in answers), _relevant(benchmark), strict=True)),
                         vectors[budget.document] / len(texts) + terms * hybrid,
-                        statistics.median(hits.seconds * 1000 for hits in answers),
+                        median_ms(search, queries),
                     )
         found[WORDS] = Measured(average(zip(_by_words(folder, queries), _relevant(benchmark), strict=True)), terms, 0.0)
     for way, measured in found.items():
@@ -124,8 +129,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         f"# Words beside Meta Tokens: {report['model']} ({report['fingerprint']})",
         "",
-        "nDCG@5 in the embedded engine. Words alone are BM25, stemmed; with both, .7 of a score is that of Meta Tokens",
-        f"and .3 that of words. Milliseconds from query to answer: {report['machine']}.",
+        "nDCG@5 in the embedded engine. Words alone are BM25, stemmed; beside Meta Tokens they are",
+        f"{WORDS_SHARE:.0%} of a score. Milliseconds from query to answer: {report['machine']}.",
         "",
         "| | " + " | ".join([WORDS, *names]) + " |",
         "|---|" + "---|" * (len(names) + 1),

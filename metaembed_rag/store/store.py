@@ -376,11 +376,16 @@ class Store:
                 return completed
         raise StoreError("pages were replaced faster than they could be read: search again")
 
-    def _rank(self, stages: Sequence[Stage], condition: Filter, limit: int) -> list[Scored] | None:
+    def _rank(
+        self, stages: Sequence[Stage], condition: Filter, limit: int, per_result: int = RANKED_PER_RESULT
+    ) -> list[Scored] | None:
         """The best points by stages; None if a page was replaced in between. The engine is locked.
 
-        Returns:
-            ``limit`` at least, where there are so many pages.
+        Args:
+            stages: see ``search``.
+            condition: a filter, visibility included.
+            limit: pages wanted; more may come.
+            per_result: pages for each of these that are ranked by all of their windows.
         """
         *stages, last = stages
         whole = last if last.whole else None
@@ -395,7 +400,7 @@ class Store:
             wanted *= 2
         if whole is None:
             return best
-        best = best[: limit * RANKED_PER_RESULT]
+        best = best[: limit * per_result]
         return self._scored([whole], partial(by_whole_pages, self._engine, whole, best, condition))
 
     def _rank_with_words(
@@ -404,7 +409,7 @@ class Store:
         """As ``_rank``, by Meta Tokens and words."""
         wanted = candidates(limit)
         final = stages[-1]
-        ranked = self._rank(stages, condition, wanted // RANKED_PER_RESULT if final.whole else wanted)
+        ranked = self._rank(stages, condition, wanted, per_result=1)
         if ranked is None:
             return None
         seen = {scored.payload["id"]: scored.score for scored in ranked[:wanted]}

@@ -117,6 +117,15 @@ def test_filters_and_limits_hold_for_both(store):
     assert find(store, limit=2, filter=parse_filter({"letter": ["b", "c", "d"]})) == found[:2]
 
 
+@pytest.mark.parametrize("kind", ["edge"])
+@pytest.mark.parametrize("limit", [40, 90, 120])
+def test_as_many_results_as_are_wanted(store, limit):
+    """Whatever few pages share a word, and however many windows of each are found."""
+    store.write([page(f"p{number}", "Salt and light.", windows=6) for number in range(100)])
+    store.write([page("a", "The ferry.")])
+    assert len(find(store, limit=limit)) == min(limit, 101)
+
+
 def test_a_page_found_by_a_word_alone_comes_whole(store):
     """Text and payload of a page that no first candidate was are those of its first window, or of the one found."""
     store.write(pages(3))
