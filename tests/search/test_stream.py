@@ -8,6 +8,7 @@ import pytest
 from metaembed_rag import LADDER, Budget
 from metaembed_rag.errors import InputError
 from metaembed_rag.search.plan import Plan
+from metaembed_rag.search.query import Asked
 from metaembed_rag.search.searcher import Searcher
 from metaembed_rag.search.stream import Step, pick_steps, stream_answers
 from metaembed_rag.store.filters import Filter
@@ -38,9 +39,9 @@ class SlowSearcher(Searcher):
         self.passing = clock
 
     def encode(self, queries, tokens):
-        return [ROWS[:tokens]], 0.0
+        return [Asked(ROWS[:tokens])], 0.0
 
-    def find(self, rows, plan, conditions, top_k):
+    def find(self, asked, plan, conditions, top_k):
         self.passing.pass_time(plan)
         return [], 0.0
 

@@ -91,7 +91,7 @@ def test_an_index_of_version_1_is_neither_divided_nor_of_another_precision(old):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 4}, "schema version 4, made by a newer release"),
+        ({"schema": 5}, "schema version 5, made by a newer release"),
         ({"schema": None}, "not an index"),
         ({"schema": "1"}, "not an index"),
         ({"precision": "1bit"}, "1bit.*newer release"),

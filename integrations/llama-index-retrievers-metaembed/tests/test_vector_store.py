@@ -18,7 +18,7 @@ from llama_index.core.vector_stores.types import BasePydanticVectorStore, Vector
 from llama_index.retrievers.metaembed import MetaEmbedVectorStore
 
 from metaembed_rag import LADDER, MetaEmbed, Page
-from metaembed_rag.errors import BudgetError, FilterError, InputError
+from metaembed_rag.errors import BudgetError, FilterError, IndexMismatchError, InputError
 
 QUESTION = "When does the boat to Holm depart?"
 
@@ -212,7 +212,7 @@ def test_an_index_is_built_and_inserted_into(store):
         ({"mode": VectorStoreQueryMode.MMR}, {"mmr_threshold": 2}, InputError),
         ({"mode": VectorStoreQueryMode.MMR, "mmr_threshold": 0.1}, {"mmr_threshold": 0.2}, InputError),
         ({"mode": VectorStoreQueryMode.MMR}, {"mmr_prefetch_factor": 0}, InputError),
-        ({"mode": VectorStoreQueryMode.HYBRID}, {}, InputError),
+        ({"mode": VectorStoreQueryMode.HYBRID}, {}, IndexMismatchError),
         ({"mode": VectorStoreQueryMode.SPARSE}, {}, InputError),
         ({"alpha": 0.5}, {}, InputError),
         ({"sparse_top_k": 5}, {}, InputError),
