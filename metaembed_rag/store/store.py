@@ -425,8 +425,8 @@ class Store:
         best = sorted(scores, key=lambda page: (-scores[page], page))[:limit]
         found = {scored.payload["id"]: scored for scored in ranked}
         for chunk in chunks([page for page in best if page not in found]):
-            exact = [replace(final, whole=False)]
-            more = self._rank(exact, condition & match("id", *chunk), len(chunk))
+            # The window that answers best, whose payload says where in the page it is.
+            more = self._rank([stages[-2] if final.whole else final], condition & match("id", *chunk), len(chunk))
             found |= {scored.payload["id"]: scored for scored in more or ()}
         if not set(best) <= set(found):
             return None
