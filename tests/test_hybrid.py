@@ -91,6 +91,8 @@ def test_an_index_without_words_says_how_to_get_them(plain):
         plain.search(QUERY, hybrid=True)
     with pytest.raises(InputError, match="hybrid must be"):
         plain.search(QUERY, hybrid="yes")
+    with pytest.raises(InputError, match="hybrid must be"):
+        MetaEmbedIndex(":memory:", hybrid="yes")
 
 
 def test_an_empty_index_answers_nothing(model):

@@ -97,7 +97,7 @@ class Store:
     Raises:
         IndexMismatchError: the collection is of another schema version, precision or bound, not divided by tenants, or
             without words, or with them.
-        InputError: the precision is unknown, the bound no positive number, or the tenant no text.
+        InputError: the precision is unknown, the bound no positive number, the tenant no text, or words no boolean.
     """
 
     def __init__(
@@ -133,6 +133,8 @@ class Store:
             _check_tenant_name(tenant)
             self._precision = None if precision is None else check_precision(precision)
             self._page_vectors = check_page_vectors(page_vectors)
+            if words is not None and not isinstance(words, bool):
+                raise InputError(f"hybrid must be True, False or None, not {words!r}")
             if engine.exists():
                 self._open()
         except BaseException:
