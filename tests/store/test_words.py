@@ -165,9 +165,8 @@ def test_pages_without_words_and_queries_without_any(store):
     assert store._engine.query_words(query_terms("ferry"), match("kind", "page"), 9).keys() == {"a/1"}
 
 
+@pytest.mark.parametrize("kind", ["edge", "local-path", "server"])
 def test_an_index_keeps_words_or_not_for_good(opener):
-    if not opener.persistent:
-        pytest.skip("needs a place to open twice")
     opener(words=True).write(pages())
     with pytest.raises(IndexMismatchError, match="--no-hybrid"):
         opener(words=False)
@@ -199,9 +198,8 @@ def test_a_copy_makes_words_of_the_text(kind, tmp_path):
         engine.close()
 
 
+@pytest.mark.parametrize("kind", ["server"])
 def test_each_tenant_hears_its_own(opener):
-    if not opener.shared:
-        pytest.skip("two at once")
     first, second = opener(words=True, tenant="first"), opener(words=True, tenant="second")
     first.write(pages())
     second.write([page("a", "The ferry is theirs.")])
