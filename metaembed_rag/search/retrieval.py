@@ -21,7 +21,7 @@ from metaembed_rag.search.targets import Targets
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter as Conditions
 from metaembed_rag.store.filters import parse_filter
-from metaembed_rag.store.schema import GROUPS
+from metaembed_rag.store.schema import GROUPS, check_hybrid
 from metaembed_rag.store.store import Store
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Retrieval:
         measured = self.targets.plan_for(wanted)
         if measured is not None:
             return measured.for_results(top_k)
-        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups, words=self._hears)
+        return make_plan(wanted, points=self._store.points, top_k=top_k, groups=groups, words=self._store.keeps_words)
 
     def get(self, ids: Sequence[str]) -> list[Hit]:
         """See ``MetaEmbedIndex.get``."""
@@ -174,11 +174,10 @@ class Retrieval:
 
     def _check_hybrid(self, hybrid: bool | None, queries: Sequence[Query]) -> bool:
         """Whether words come into a search: as asked, or as the index is."""
+        check_hybrid(hybrid)
         if hybrid is None:
-            return self._hears
-        if not isinstance(hybrid, bool):
-            raise InputError(f"hybrid must be True, False or None, not {hybrid!r}")
-        if hybrid and self._store.schema is not None and not self._hears:
+            return self._store.keeps_words
+        if hybrid and self._store.schema is not None and not self._store.keeps_words:
             raise IndexMismatchError(
                 "this index keeps no words of its pages: copy it (metaembed copy SRC DST --hybrid), or index the "
                 "documents anew with hybrid=True"
@@ -186,10 +185,6 @@ class Retrieval:
         if hybrid and any(not query_text(query) for query in queries):
             raise InputError("hybrid=True needs queries with a text: leave it out, and pictures are searched without")
         return hybrid
-
-    @property
-    def _hears(self) -> bool:
-        return self._store.schema is not None and self._store.schema.words
 
     @property
     def _groups(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class Searcher:
             self._model()  # loaded outside of what is timed: no plan could make up for it
         begun = self._clock()
         rows = embed_queries(self._model, queries, tokens, self._dim)
-        words = [query_terms(query_text(query)) if self._hears else None for query in queries]
+        words = [query_terms(query_text(query)) if self._store.keeps_words else None for query in queries]
         return [Asked(*one) for one in zip(rows, words, strict=True)], self._clock() - begun
 
     def find(self, asked: Asked, plan: Plan, conditions: Filter, top_k: int) -> tuple[list[Scored], float]:
@@ -121,8 +121,3 @@ class Searcher:
     def _dim(self) -> int:
         schema = self._store.schema
         return 0 if schema is None else schema.dim
-
-    @property
-    def _hears(self) -> bool:
-        schema = self._store.schema
-        return schema is not None and schema.words

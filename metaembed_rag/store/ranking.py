@@ -52,19 +52,13 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
         None if a page was replaced in between, as another client of a server may do.
     """
     asked = {scored.payload["id"]: scored.id for scored in found if not _is_whole(scored)}
-    windows: dict[str, dict[int, Matched]] = {page: {} for page in asked}
-    for chunk in chunks(list(asked)):
-        for matched in _similarities(engine, stage, condition & match("id", *chunk), RUN * len(chunk)):
-            windows[matched.payload["id"]][matched.payload["window"]] = matched
-    if any(point not in {one.id for one in windows[page].values()} for page, point in asked.items()):
+    windows = _windows(engine, stage, list(asked), condition)
+    if any(point not in {one.id for one in windows.get(page, ())} for page, point in asked.items()):
         return None
 
     def anew(scored: Scored) -> Scored:
         members = windows.get(scored.payload["id"])
-        if members is None:
-            return scored
-        best = np.stack([members[window].scores for window in sorted(members)], axis=1)
-        return replace(scored, score=float(best_run(best).sum()))
+        return scored if members is None else replace(scored, score=_page_score(members, whole=True))
 
     return best_per_page([anew(scored) for scored in found])
 
@@ -78,16 +72,24 @@ def score_pages(engine: Engine, stage: Stage, pages: Sequence[str], condition: F
         pages: their ids.
         condition: what windows must match.
     """
-    rows = np.atleast_2d(stage.query)
+    rows = replace(stage, query=np.atleast_2d(stage.query))
+    windows = _windows(engine, rows, pages, condition)
+    return {page: _page_score(members, whole=stage.whole) for page, members in windows.items()}
+
+
+def _windows(engine: Engine, stage: Stage, pages: Sequence[str], condition: Filter) -> dict[str, list[Matched]]:
+    """The windows of pages in their order, by page id."""
     windows: dict[str, dict[int, Matched]] = {}
-    for matched in _similarities(engine, replace(stage, query=rows), condition & match("id", *pages), RUN * len(pages)):
-        windows.setdefault(matched.payload["id"], {})[matched.payload["window"]] = matched
+    for chunk in chunks(pages):
+        for matched in _similarities(engine, stage, condition & match("id", *chunk), RUN * len(chunk)):
+            windows.setdefault(matched.payload["id"], {})[matched.payload["window"]] = matched
+    return {page: [members[window] for window in sorted(members)] for page, members in windows.items()}
 
-    def score(members: dict[int, Matched]) -> float:
-        best = np.stack([members[window].scores for window in sorted(members)], axis=1)
-        return float(best_run(best).sum() if stage.whole else best.sum(axis=0).max())
 
-    return {page: score(members) for page, members in windows.items()}
+def _page_score(windows: Sequence[Matched], *, whole: bool) -> float:
+    """MaxSim over all windows of a page (of a longer one, its best run), or of its best one."""
+    best = np.stack([window.scores for window in windows], axis=1)
+    return float(best_run(best).sum() if whole else best.sum(axis=0).max())
 
 
 def _similarities(engine: Engine, stage: Stage, condition: Filter, expected: int) -> list[Matched]:

@@ -144,6 +144,16 @@ def check_page_vectors(value: int | None) -> int | None:
     return value
 
 
+def check_hybrid(value: bool | None) -> None:
+    """Whether words are kept or asked for; None leaves it to the index.
+
+    Raises:
+        InputError: it is no boolean.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise InputError(f"hybrid must be True, False or None, not {value!r}")
+
+
 def vector_name(group: int) -> str:
     """``meta_8`` for 8 document Meta Tokens."""
     return f"meta_{group}"

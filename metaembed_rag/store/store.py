@@ -56,6 +56,7 @@ from metaembed_rag.store.schema import (
     Precision,
     Schema,
     annotation_id,
+    check_hybrid,
     check_page_vectors,
     check_precision,
     record_id,
@@ -133,8 +134,7 @@ class Store:
             _check_tenant_name(tenant)
             self._precision = None if precision is None else check_precision(precision)
             self._page_vectors = check_page_vectors(page_vectors)
-            if words is not None and not isinstance(words, bool):
-                raise InputError(f"hybrid must be True, False or None, not {words!r}")
+            check_hybrid(words)
             if engine.exists():
                 self._open()
         except BaseException:
@@ -158,6 +158,11 @@ class Store:
         """Whether anything was ever written."""
         self._check_open()
         return self.schema is not None
+
+    @property
+    def keeps_words(self) -> bool:
+        """Whether pages can be found by their words."""
+        return self.schema is not None and self.schema.words
 
     def create(self, schema: Schema, *, model: str, model_name: str) -> None:
         """Make the collection for a model, unless another thread was first."""
@@ -420,9 +425,8 @@ class Store:
         unheard = [page for page in seen if page not in heard] if len(heard) == wanted else []
         for chunk in chunks(unheard):
             heard |= self._engine.query_words(words, condition & match("id", *chunk), len(chunk))
-        for chunk in chunks([page for page in heard if page not in seen]):
-            score = partial(score_pages, self._engine, final, chunk, condition)
-            seen |= self._scored([final], score)
+        unseen = [page for page in heard if page not in seen]
+        seen |= self._scored([final], partial(score_pages, self._engine, final, unseen, condition))
         scores = fuse(seen, heard)
         best = sorted(scores, key=lambda page: (-scores[page], page))[:limit]
         found = {scored.payload["id"]: scored for scored in ranked}
