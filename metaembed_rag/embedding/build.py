@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from metaembed_rag.embedding.backbone import check_model_type, resolve_backbone
 from metaembed_rag.embedding.config import ModelConfig
 from metaembed_rag.embedding.families import Family, family_of
+from metaembed_rag.embedding.readers import with_query_reader
 from metaembed_rag.embedding.tokens import MetaTokenHead, MetaTokenInput, MetaTokenTransformer
 from metaembed_rag.embedding.vision import MetaTokenVisionTransformer
 from metaembed_rag.errors import ModelError
@@ -27,6 +28,8 @@ from metaembed_rag.errors import ModelError
 HEAD_FILE = "projection.safetensors"
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
+#: Where the adapter lies with which queries are read.
+QUERY_FOLDER = "query"
 
 
 def build_encoder(
@@ -50,6 +53,8 @@ def build_encoder(
     family = family_of(config.model_type)
     if config.positions is not None and not family.prefix_attention:
         raise ModelError(f"positions are for bidirectional backbones, not {config.model_type!r}; set them to null")
+    if config.query_adapter and family.vision is not None:
+        raise ModelError(f"query_adapter is for text backbones, not {config.model_type!r}; set it to false")
     folder = resolve_backbone(config.backbone)
     check_model_type(folder, config.model_type)
     wanted = {"attn_implementation": attention, "dtype": dtype}
@@ -132,20 +137,31 @@ def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path)
     """
     folder.mkdir(parents=True, exist_ok=True)
     transformer, head = parts(encoder)
-    transformer.model.save_pretrained(folder, save_embedding_layers=False)
-    adapter = load_file(folder / ADAPTER_FILE)
-    save_weights({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
-    # peft records where the backbone lay on the training machine; the model's own config names it portably.
-    path = folder / ADAPTER_CONFIG_FILE
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["base_model_name_or_path"] = config.backbone
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    save_lora(transformer.model, config, folder)
     if config.dim is not None:
         weights = {key: value.half().contiguous() for key, value in head.state_dict().items()}
         save_weights(weights, folder / HEAD_FILE)
     config.save(folder)
+
+
+def save_lora(model: PeftModel, config: ModelConfig, folder: Path) -> None:
+    """Write an adapter alone, of a model whose config is ``config``: in half precision."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    adapter = load_file(folder / ADAPTER_FILE)
+    save_weights({key: value.half().contiguous() for key, value in adapter.items()}, folder / ADAPTER_FILE)
+    name_backbone(folder / ADAPTER_CONFIG_FILE, config.backbone)
     # peft writes a template card; the model's own card is written by whoever trained it.
     (folder / "README.md").unlink(missing_ok=True)
+
+
+def name_backbone(path: Path, name: str) -> None:
+    """Give an ``adapter_config.json`` a name of its backbone that holds on any machine.
+
+    peft records where it lay on the training machine.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = name
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -157,11 +173,15 @@ def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
 def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path, *, trainable: bool = False) -> None:
     """Read what ``save_adapter`` wrote and merge it into the backbone, in place; ``trainable`` leaves it apart instead.
 
+    What is trainable reads queries and documents alike, without the query adapter that the folder may have.
+
     Raises:
         ModelError: files are missing, damaged, or of another shape.
     """
     transformer, head = parts(encoder)
     needed = [ADAPTER_FILE, ADAPTER_CONFIG_FILE, *([HEAD_FILE] if config.dim is not None else [])]
+    if config.query_adapter:
+        needed += [f"{QUERY_FOLDER}/{ADAPTER_FILE}", f"{QUERY_FOLDER}/{ADAPTER_CONFIG_FILE}"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} is incomplete: {', '.join(missing)} missing")
@@ -171,6 +191,8 @@ def load_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path,
                 transformer.model, str(folder), use_safetensors=True, is_trainable=trainable
             )
             transformer.model = adapted if trainable else adapted.merge_and_unload()
+            if config.query_adapter and not trainable:
+                transformer.model = with_query_reader(transformer.model, folder / QUERY_FOLDER)
         if config.dim is not None:
             head.load_state_dict({key: value.float() for key, value in load_file(folder / HEAD_FILE).items()})
     except Exception as error:

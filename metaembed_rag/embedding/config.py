@@ -54,6 +54,8 @@ class ModelConfig:
         division_weights: how much a query's Meta Tokens count, above 0 and up to 1: the first, then those of each of
             ``metaembed_rag.embedding.divisions``; for anchored positions and weighted_queries. Without them twelve
             twelfths of a question outvote the whole of it.
+        query_adapter: queries are read with LoRA weights of their own on top of those for documents, in the model
+            folder's ``query``; for text backbones.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ModelConfig:
     pooled_text: bool = False
     first_projection: bool = False
     division_weights: tuple[float, ...] | None = None
+    query_adapter: bool = False
 
     def __post_init__(self) -> None:
         for name in ("name", "backbone", "model_type", "query_prompt", "document_prompt"):
@@ -83,7 +86,7 @@ class ModelConfig:
             raise ModelError(f"similarity must be 'sum' or 'mean', not {self.similarity!r}")
         if self.positions is not None and self.positions not in get_args(Positions):
             raise ModelError(f"positions must be one of {list(get_args(Positions))} or null, not {self.positions!r}")
-        for name in ("weighted_queries", "pooled_text", "first_projection"):
+        for name in ("weighted_queries", "pooled_text", "first_projection", "query_adapter"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name} must be true or false, not {getattr(self, name)!r}")
         for name in ("pooled_text", "first_projection"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from metaembed_rag.embedding.backbone import download, file_sha256
-from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, build_encoder, load_adapter
+from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, QUERY_FOLDER, build_encoder, load_adapter
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
 from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.errors import ModelError
@@ -45,7 +45,7 @@ def load_model(
     else:
         encoder = build_encoder(config, device=device, dtype=dtype)
         load_adapter(encoder, config, folder)
-        files = [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE)]
+        files = [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE, f"{QUERY_FOLDER}/{ADAPTER_FILE}")]
     return config, encoder, fingerprint(folder, files), folder
 
 

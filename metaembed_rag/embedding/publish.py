@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from importlib import import_module
@@ -10,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from metaembed_rag.embedding.build import ADAPTER_CONFIG_FILE
+from metaembed_rag.embedding.build import ADAPTER_CONFIG_FILE, QUERY_FOLDER, name_backbone
 from metaembed_rag.embedding.card import CardFacts, write_card
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
 from metaembed_rag.embedding.trust import DATA_FILES, check_folder
@@ -151,8 +150,7 @@ def _rename_backbone(config: ModelConfig, folder: Path, backbone: str) -> ModelC
     if not (folder / CONFIG_FILE).exists():
         raise ModelError("this model carries its backbone with it; leave backbone= out")
     renamed.save(folder)
-    path = folder / ADAPTER_CONFIG_FILE
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["base_model_name_or_path"] = backbone
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for path in (folder / ADAPTER_CONFIG_FILE, folder / QUERY_FOLDER / ADAPTER_CONFIG_FILE):
+        if path.exists():
+            name_backbone(path, backbone)
     return renamed

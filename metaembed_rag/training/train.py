@@ -204,6 +204,12 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
     found = {name: getattr(before, name) for name in built}
     wanted = {name: getattr(config, name) for name in built}
     _compare(recipe, found, wanted)
+    if before.query_adapter:
+        logger.warning(
+            "%s reads queries with weights of their own; the model in training reads queries and documents alike, and "
+            "starts from those for documents",
+            recipe.start,
+        )
     load_adapter(encoder, config, folder, trainable=True)
     adapter = parts(encoder)[0].model.peft_config["default"]
     _compare(recipe, {"rank": adapter.r, "alpha": adapter.lora_alpha}, {"rank": recipe.rank, "alpha": recipe.alpha})
