@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -173,12 +174,14 @@ def best_per_page(values: torch.Tensor, pages: torch.Tensor) -> torch.Tensor:
     """The greatest value of each page's windows: ``[n, m, ...]`` -> ``[n, pages, ...]``; differentiable.
 
     Args:
-        values: one or several a window.
+        values: one or several a window; whole numbers are places, -1 or more.
         pages: as for ``reduce_maxsim``.
     """
     places = pages.view(1, -1, *[1] * (values.ndim - 2)).expand_as(values)
     shape = (values.shape[0], int(pages[-1]) + 1, *values.shape[2:])
-    return values.new_empty(shape).scatter_reduce(1, places, values, "amax", include_self=False)
+    # Not what memory happens to hold: where that equals a maximum, torch halves its gradient, even if it is left out.
+    least = -math.inf if values.is_floating_point() else -1
+    return values.new_full(shape, least).scatter_reduce(1, places, values, "amax")
 
 
 def _check_shapes(queries: Any, documents: Any) -> None:

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.scoring import RUN, best_run, maxsim, page_maxsim, reduce_maxsim, token_similarities
+from metaembed_rag.scoring import (
+    RUN,
+    best_per_page,
+    best_run,
+    maxsim,
+    page_maxsim,
+    reduce_maxsim,
+    token_similarities,
+)
 
 GENERATOR = np.random.default_rng(0)
 QUERIES = GENERATOR.standard_normal((3, 4, 8)).astype(np.float32)
@@ -62,3 +70,12 @@ def test_torch_and_numpy_score_pages_alike():
     np.testing.assert_allclose(found.numpy(), page_maxsim(QUERIES, WINDOWS, STARTS), rtol=1e-5)
     alone = reduce_maxsim(similarities, torch.arange(len(WINDOWS)))
     torch.testing.assert_close(alone, reduce_maxsim(similarities))
+
+
+def test_a_maximum_s_gradient_is_whole_whatever_memory_held_before() -> None:
+    # Memory that is taken again holds the same maxima; scatter_reduce would share the gradient with them.
+    values, pages = torch.randn(64, 40, 16, generator=torch.Generator().manual_seed(1)), torch.arange(40) // 2
+    for _ in range(20):
+        asked = values.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(best_per_page(asked, pages).sum(), asked)
+        assert torch.equal(gradient.unflatten(1, (20, 2)).sum(dim=2), torch.ones(64, 20, 16))
