@@ -116,6 +116,17 @@ def test_a_pushed_model_is_what_the_hub_then_holds(model, hub, tmp_path):
     assert 'MetaEmbed.from_pretrained("me/tiny")' in files["README.md"].decode()
 
 
+def test_a_reader_of_queries_is_pushed_too(hub):
+    mini = MetaEmbed.from_pretrained("mini")
+    mini.push_to_hub("me/mini", token=TOKEN, backbone="sentence-transformers/all-MiniLM-L6-v2")
+    files = hub.repositories["me/mini"]
+    assert (
+        files["query/adapter_model.safetensors"] == (mini.folder / "query" / "adapter_model.safetensors").read_bytes()
+    )
+    named = json.loads(files["query/adapter_config.json"])["base_model_name_or_path"]
+    assert named == "sentence-transformers/all-MiniLM-L6-v2"
+
+
 def test_a_model_is_pushed_to_a_branch(model, hub):
     model.push_to_hub("me/tiny", revision="v2", backbone="Qwen/tiny")
     assert hub.branches == ["v2", "v2"], "made, then committed to"
