@@ -22,7 +22,9 @@ class Models(Target):
     megabytes = 3072
 
     def prepare(self) -> None:
-        self.files = {file.name: file.read_bytes() for file in sorted((PRETRAINED / "mini").iterdir())}
+        mini = PRETRAINED / "mini"
+        files = sorted(path for path in mini.rglob("*") if path.is_file())
+        self.files = {path.relative_to(mini).as_posix(): path.read_bytes() for path in files}
         self.corpus = [data[: 64 << 10] for data in self.files.values()]
 
     def run(self, generator: random.Random) -> None:
@@ -30,6 +32,7 @@ class Models(Target):
         shutil.rmtree(model, ignore_errors=True)
         model.mkdir()
         for name, data in self.files.items():
+            (model / name).parent.mkdir(exist_ok=True)
             (model / name).write_bytes(data)
         name = generator.choice([name for name in self.files if name != "README.md"])
         if generator.random() < 0.05:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from llama_index.core.indices.query.embedding_utils import get_top_k_mmr_embeddings
 from llama_index.retrievers.metaembed.flat import FloatArray
 
 from metaembed_rag.errors import InputError
-from metaembed_rag.hit import Hit
+from metaembed_rag.hit import Hit, Hits
 from metaembed_rag.scoring import maxsim
 
 
@@ -26,11 +24,12 @@ def check_threshold(*values: object) -> float:
 
 
 def pick_diverse(
-    query: FloatArray, hits: Sequence[Hit], vectors: dict[str, FloatArray], *, top_k: int, threshold: float
+    query: FloatArray, hits: Hits, vectors: dict[str, FloatArray], *, top_k: int, threshold: float
 ) -> list[tuple[Hit, float]]:
     """Pages near the query and unlike each other, in the order they are picked, with their marginal relevance.
 
-    Similarity is MaxSim divided by the first side's Meta Tokens, a mean cosine, of the best pair of windows.
+    Similarity is MaxSim divided by the first side's Meta Tokens, a mean cosine, of the best pair of windows. How near
+    the query a page of a hybrid search is, its score says, in which its words have their part.
 
     Args:
         query: ``[q, dim]``, as many rows as the budget has.
@@ -44,10 +43,16 @@ def pick_diverse(
         return []
     # LlamaIndex takes lists of numbers, and hands them to the similarity function as they are.
     pages = [vectors[hit.id][:, : hit.budget.document] for hit in kept]
+    asked = query[None]
+    near = {id(page): hit.score for page, hit in zip(pages, kept, strict=True)}
+
+    def similarity(first: FloatArray, second: FloatArray) -> float:
+        return near[id(second)] if hits.hybrid and first is asked else _similarity(first, second)
+
     scores, places = get_top_k_mmr_embeddings(
-        query[None],  # type: ignore[arg-type]
+        asked,  # type: ignore[arg-type]
         pages,  # type: ignore[arg-type]
-        similarity_fn=_similarity,
+        similarity_fn=similarity,
         similarity_top_k=top_k,
         mmr_threshold=threshold,
     )
