@@ -26,20 +26,19 @@ from typing import Any
 
 import torch
 from kept import Kept, NestedScores, mean_maxsim, nearest
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 from transformers import AutoModel
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.backbone import resolve_backbone
-from metaembed_rag.embedding.build import QUERY_FOLDER, parts, save_lora
+from metaembed_rag.embedding.build import QUERY_FOLDER, add_query_adapter, parts, save_lora
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.embedding.families import family_of
-from metaembed_rag.embedding.tokens import META_TOKENS
 from metaembed_rag.scoring import best_per_page
 from metaembed_rag.training.data import Triplet, read_triplets
 from metaembed_rag.training.distillation import divergence
+from metaembed_rag.training.teacher import TokenTeacher
 
 logger = logging.getLogger("asking")
 
@@ -134,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     transformer.query_length = LENGTH
     torch.manual_seed(options.seed)
     asked = list(read(model, options.data, options.seed))
-    adapted = with_adapter(model, options.rank)
+    adapted = add_query_adapter(model.encoder, model.config, rank=options.rank)
     model.save_pretrained(options.out)
     config = replace(model.config, query_adapter=True)
     config.save(options.out)
@@ -145,7 +144,9 @@ def read(model: MetaEmbed, data: Path, seed: int) -> Iterable[Questions]:
     """The questions of every pool, each with its pages."""
     path = data / "details.jsonl"
     details = read_triplets(path, cap=1_000_000, seed=seed) if path.exists() else []
-    backbone = AutoModel.from_pretrained(resolve_backbone(model.config.backbone), dtype=torch.bfloat16).eval()
+    backbone = AutoModel.from_pretrained(resolve_backbone(model.config.backbone), dtype=torch.bfloat16)
+    # Its pooled vectors alone are asked for, in which words weigh alike.
+    teacher = TokenTeacher(backbone, torch.zeros(backbone.config.vocab_size), [])
     for pool in POOLS:
         rows = _whole_documents(read_triplets(data / f"{pool.source}.jsonl", cap=1_000_000, seed=seed), pool.pages)
         numbers = {text: page for page, text in enumerate(dict.fromkeys(str(row["positive"]) for row in rows))}
@@ -154,7 +155,7 @@ def read(model: MetaEmbed, data: Path, seed: int) -> Iterable[Questions]:
         documents = Kept(
             _encode(model.encoder, windows, "document").half(),
             nn.functional.pad(torch.tensor([len(page) for page in cut]).cumsum(0), (1, 0)),
-            _pool(model.encoder, backbone, windows, "document") if pool.told else None,
+            _pool(model.encoder, teacher, windows, "document") if pool.told else None,
         )
         about = [row for row in details if row["positive"] in numbers] if pool.details else []
         for group, weight in ((rows, pool.weight), (about, pool.details)):
@@ -163,7 +164,7 @@ def read(model: MetaEmbed, data: Path, seed: int) -> Iterable[Questions]:
             texts = [str(row["query"]) for row in group]
             answers = torch.tensor([numbers[str(row["positive"])] for row in group])
             vectors = _encode(model.encoder, texts, "query").half()
-            pooled = _pool(model.encoder, backbone, texts, "query") if pool.told else None
+            pooled = _pool(model.encoder, teacher, texts, "query") if pool.told else None
             near = nearest(vectors, answers, documents, NEAREST)
             logger.info("%s: %d questions, %d pages, %d windows", pool.source, len(texts), len(numbers), len(windows))
             yield Questions(texts, answers, near, vectors, pooled, documents, weight)
@@ -206,36 +207,15 @@ def _encode(encoder: MultiVectorEncoder, texts: Sequence[str], task: str) -> Ten
 
 
 @torch.no_grad()
-def _pool(encoder: MultiVectorEncoder, backbone: nn.Module, texts: Sequence[str], task: str) -> Tensor:
+def _pool(encoder: MultiVectorEncoder, teacher: TokenTeacher, texts: Sequence[str], task: str) -> Tensor:
     """The frozen backbone's mean states, of unit length."""
-    rows = []
-    for batch in _batches(texts):
-        features = encoder.preprocess([texts[number] for number in batch], task=task)
-        ids, mask = (features[name][:, : -features[META_TOKENS]] for name in ("input_ids", "attention_mask"))
-        states = backbone(input_ids=ids, attention_mask=mask).last_hidden_state.float() * mask.unsqueeze(-1)
-        rows.append(nn.functional.normalize(states.sum(dim=1), dim=-1))
-    return _in_order(rows, texts)
+    inputs = (encoder.preprocess([texts[number] for number in batch], task=task) for batch in _batches(texts))
+    return _in_order([teacher.read(features).pooled for features in inputs], texts)
 
 
 def _in_order(rows: list[Tensor], texts: Sequence[str]) -> Tensor:
     order = torch.tensor([number for batch in _batches(texts) for number in batch])
     return torch.cat(rows)[order.argsort()]
-
-
-def with_adapter(model: MetaEmbed, rank: int) -> PeftModel:
-    """Make LoRA weights and the rows of query Meta Tokens trainable; everything else is frozen."""
-    transformer, _ = parts(model.encoder)
-    family = family_of(model.config.model_type)
-    model.encoder.requires_grad_(False)
-    lora = LoraConfig(
-        r=rank,
-        lora_alpha=rank,
-        target_modules=family.lora_targets,
-        trainable_token_indices={family.embedding: transformer.query_token_ids},
-    )
-    transformer.model = get_peft_model(transformer.model, lora)
-    adapted: PeftModel = transformer.model
-    return adapted
 
 
 def train(

@@ -119,6 +119,22 @@ def add_adapter(
     family = family_of(config.model_type)
     ids = [*transformer.query_token_ids, *transformer.document_token_ids]
     _initialise_rows(transformer.model, ids, seed, anchored=config.positions == "anchored")
+    _add_lora(transformer, family, ids, rank=rank, alpha=alpha, dropout=dropout)
+
+
+def add_query_adapter(encoder: MultiVectorEncoder, config: ModelConfig, *, rank: int) -> PeftModel:
+    """Make LoRA weights and the rows of query Meta Tokens trainable on top of a trained model, in place; everything
+    else, the head too, is frozen. ``save_lora`` writes it.
+    """
+    transformer, _ = parts(encoder)
+    encoder.requires_grad_(False)
+    family = family_of(config.model_type)
+    return _add_lora(transformer, family, transformer.query_token_ids, rank=rank, alpha=rank, dropout=0.0)
+
+
+def _add_lora(
+    transformer: MetaTokenInput, family: Family, ids: list[int], *, rank: int, alpha: int, dropout: float
+) -> PeftModel:
     lora = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -127,7 +143,9 @@ def add_adapter(
         trainable_token_indices={family.embedding: ids},
     )
     with quietly():
-        transformer.model = get_peft_model(transformer.model, lora)
+        adapted: PeftModel = get_peft_model(transformer.model, lora)
+    transformer.model = adapted
+    return adapted
 
 
 def save_adapter(encoder: MultiVectorEncoder, config: ModelConfig, folder: Path) -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.build import (
     ADAPTER_FILE,
     QUERY_FOLDER,
     add_adapter,
+    add_query_adapter,
     build_encoder,
     load_adapter,
     parts,
@@ -22,7 +22,6 @@ from metaembed_rag.embedding.build import (
     save_lora,
 )
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.embedding.families import family_of
 from metaembed_rag.errors import ModelError
 from metaembed_rag.training.recipe import Recipe
 from metaembed_rag.training.train import model_config, trainable_encoder
@@ -49,11 +48,7 @@ def apart(alike, tmp_path_factory):
     """The same with an adapter for queries: layers and the rows of query Meta Tokens."""
     encoder = build_encoder(CONFIG, device="cpu")
     load_adapter(encoder, CONFIG, alike)
-    transformer, _ = parts(encoder)
-    family = family_of(CONFIG.model_type)
-    rows = {family.embedding: transformer.query_token_ids}
-    lora = LoraConfig(r=2, lora_alpha=2, target_modules=family.lora_targets, trainable_token_indices=rows)
-    adapted = get_peft_model(transformer.model, lora)
+    adapted = add_query_adapter(encoder, CONFIG, rank=2)
     torch.manual_seed(6)
     with torch.no_grad():
         for parameter in adapted.parameters():
