@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "benchmarks" / "mini"
 
 def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    for module in ("kept", "asking"):
+    for module in ("kept", "pools", "asking"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return import_module(name)
 
@@ -76,7 +76,9 @@ def test_the_nearest_pages_leave_the_answer_out(kept):
     assert [sorted(row) for row in near.tolist()] == [[1, 2], [0, 2], [0, 1]]
 
 
-def test_only_the_reading_of_queries_is_trained(asking, miniature, tmp_path, monkeypatch):
+@pytest.fixture
+def start(asking, miniature, tmp_path, monkeypatch):
+    """A small model, a folder of pairs and the first arguments of the script."""
     recipe = replace(miniature.recipe, positions="anchored", weighted_queries=True, steps=2, save_steps=2)
     model = train(recipe, miniature.data, tmp_path / "run")
     data = tmp_path / "data"
@@ -85,20 +87,52 @@ def test_only_the_reading_of_queries_is_trained(asking, miniature, tmp_path, mon
     (data / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
     elsewhere = json.dumps({"query": "?", "positive": "-"})
     (data / "details.jsonl").write_text("\n".join([lines[0], elsewhere]), encoding="utf-8")
-    monkeypatch.setattr(asking, "POOLS", (asking.Pool("pairs", 10, 1.0, details=1.0, told=True),))
-    arguments = ["--data", str(data), "--steps", "3", "--rank", "2", "--rate", "0.01"]
-    asking.main([str(model), *arguments, "--out", str(tmp_path / "asked")])
-    before, after = MetaEmbed.from_pretrained(model), MetaEmbed.from_pretrained(tmp_path / "asked")
+    pools = sys.modules["pools"]
+    monkeypatch.setattr(pools, "POOLS", (pools.Pool("pairs", 10, 1.0, details=1.0, told=True),))
+    return model, lines, [str(model), "--data", str(data), "--steps", "4", "--rank", "2", "--rate", "0.01"]
+
+
+def test_only_the_reading_of_queries_is_trained(asking, start, tmp_path):
+    model, lines, arguments = start
+    asking.main([*arguments, "--out", str(tmp_path / "asked")])
+    before, after = MetaEmbed.from_pretrained(model), MetaEmbed.from_pretrained(tmp_path / "asked" / "model")
     assert after.config == replace(before.config, query_adapter=True)
     texts = [json.loads(lines[0])["query"]]
     np.testing.assert_array_equal(after.encode_documents(texts), before.encode_documents(texts))
     assert np.abs(after.encode_queries(texts) - before.encode_queries(texts)).max() > 1e-3
-    for again in ([str(model), *arguments, "--out", str(model)], [str(tmp_path / "asked"), *arguments, "--out", "x"]):
-        with pytest.raises(SystemExit):
-            asking.main(again)
+    with pytest.raises(SystemExit):
+        asking.main([*arguments, "--seed", "8", "--out", str(tmp_path / "asked")])
+    with pytest.raises(SystemExit):
+        asking.main([str(tmp_path / "asked" / "model"), *arguments[1:], "--out", str(tmp_path / "again")])
+
+
+def test_a_killed_run_goes_on_with_what_it_had_read(asking, start, tmp_path, monkeypatch):
+    _, lines, arguments = start
+    monkeypatch.setattr(asking, "SAVED", 2)
+    asking.main([*arguments, "--out", str(tmp_path / "whole")])
+    steps, loss = [], asking._loss
+
+    def killed(*parts):
+        steps.append(len(steps))
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return loss(*parts)
+
+    monkeypatch.setattr(asking, "_loss", killed)
+    with pytest.raises(KeyboardInterrupt):
+        asking.main([*arguments, "--out", str(tmp_path / "killed")])
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "kept").iterdir()}
+    assert len(kept) == 6
+    asking.main([*arguments, "--out", str(tmp_path / "killed")])
+    assert len(steps) == 6
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "kept").iterdir()} == kept
+    texts = [json.loads(line)["query"] for line in lines]
+    whole, again = (MetaEmbed.from_pretrained(tmp_path / run / "model") for run in ("whole", "killed"))
+    np.testing.assert_allclose(again.encode_queries(texts), whole.encode_queries(texts), atol=1e-5)
 
 
 def test_two_rankings_are_added_in_one_spread(asking):
     first, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.3, 0.2, 0.1]])
-    assert torch.allclose(asking._both(first, second), torch.zeros(1, 3), atol=1e-6)
-    torch.testing.assert_close(asking._both(first, first / 10), asking.SHARPER * (first - first.mean()))
+    assert torch.allclose(asking._both(first, second, 0.5), torch.zeros(1, 3), atol=1e-6)
+    torch.testing.assert_close(asking._both(first, second, 0.25), asking.SHARPER * (first - first.mean()) / 2)
+    torch.testing.assert_close(asking._both(first, first / 10, 0.5), asking.SHARPER * (first - first.mean()))
