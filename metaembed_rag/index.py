@@ -163,7 +163,9 @@ class MetaEmbedIndex:
             from metaembed_rag.embedding.model import MetaEmbed
 
             self._model = MetaEmbed.from_pretrained(cast("str | Path", self._model_name))
-        self._store.check_model(self._model.fingerprint, self._model.config.name)
+        self._store.check_model(
+            self._model.document_fingerprint, self._model.config.name, former=self._model.fingerprint
+        )
         return self._model
 
     # -- writing ---------------------------------------------------------------------------------------

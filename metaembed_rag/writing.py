@@ -143,7 +143,7 @@ class Writer:
         """Make the collection on the first write, when the model tells its width."""
         model = self._model()
         if not self._store.exists:
-            self._store.create(Schema(dim=model.dim), model=model.fingerprint, model_name=model.config.name)
+            self._store.create(Schema(dim=model.dim), model=model.document_fingerprint, model_name=model.config.name)
         return model
 
     def _add_file(self, file: str, ocr: OcrMode, metadata: dict[str, Any], result: Added, bar: Progress) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,8 +26,9 @@ MODULES_FILE = "modules.json"
 
 def load_model(
     name: str | Path, *, device: str | None, dtype: str | None, layout: Literal["prepended"] | None
-) -> tuple[ModelConfig, MultiVectorEncoder, str, Path]:
-    """Config, encoder, fingerprint and folder of a model; arguments as for ``MetaEmbed.from_pretrained``.
+) -> tuple[ModelConfig, MultiVectorEncoder, str, Path, str]:
+    """Config, encoder, fingerprint, folder and document fingerprint of a model; arguments as for
+    ``MetaEmbed.from_pretrained``.
 
     Raises:
         ModelError: no such model, its files are damaged, or it holds more than data.
@@ -42,16 +45,21 @@ def load_model(
 
         config, encoder = load_prepended(folder, device=device, dtype=dtype)
         files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
+        whole = documents = fingerprint(folder, files)
     else:
         encoder = build_encoder(config, device=device, dtype=dtype)
         load_adapter(encoder, config, folder)
-        files = [folder / name for name in (CONFIG_FILE, ADAPTER_FILE, HEAD_FILE, f"{QUERY_FOLDER}/{ADAPTER_FILE}")]
-    return config, encoder, fingerprint(folder, files), folder
+        weights = [folder / name for name in (ADAPTER_FILE, HEAD_FILE)]
+        whole = fingerprint(folder, [folder / CONFIG_FILE, *weights, folder / QUERY_FOLDER / ADAPTER_FILE])
+        # What it is called, and who reads queries, changes no document.
+        settings = {name: value for name, value in asdict(config).items() if name not in ("name", "query_adapter")}
+        documents = fingerprint(folder, weights, json.dumps(settings, sort_keys=True))
+    return config, encoder, whole, folder, documents
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> str:
-    """A short hash of the names and contents of ``files``; those that do not exist are passed over."""
-    digest = hashlib.sha256()
+def fingerprint(folder: Path, files: Iterable[Path], settings: str = "") -> str:
+    """A short hash of ``settings`` and the names and contents of ``files``; those that do not exist are passed over."""
+    digest = hashlib.sha256(settings.encode())
     for path in files:
         if path.is_file():
             digest.update(f"{path.relative_to(folder).as_posix()}:{file_sha256(path)}\n".encode())

@@ -48,15 +48,23 @@ class MetaEmbed(Publishable):
         encoder: the sentence-transformers MultiVectorEncoder underneath.
         fingerprint: changes whenever the embeddings would.
         folder: where its files lie; None for an encoder that was never saved.
+        document_fingerprint: changes whenever embeddings of documents would, and not with a query adapter: an index
+            stays good for every model that has its own.
     """
 
     def __init__(
-        self, config: ModelConfig, encoder: MultiVectorEncoder, fingerprint: str, folder: Path | None = None
+        self,
+        config: ModelConfig,
+        encoder: MultiVectorEncoder,
+        fingerprint: str,
+        folder: Path | None = None,
+        document_fingerprint: str | None = None,
     ) -> None:
         self.config = config
         self.encoder = encoder
         self.fingerprint = fingerprint
         self.folder = folder
+        self.document_fingerprint = document_fingerprint or fingerprint
         self._lock = RLock()
 
     @classmethod

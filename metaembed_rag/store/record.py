@@ -21,7 +21,7 @@ class IndexRecord:
     Attributes:
         schema: its vectors.
         dropping: groups whose vectors are being dropped.
-        model: fingerprint of the model that made them.
+        model: document fingerprint of the model that made them; of the whole model in an index of an earlier release.
         model_name: for people.
         dirty: a writer did not finish.
     """

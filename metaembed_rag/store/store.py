@@ -191,14 +191,19 @@ class Store:
                 return
         self.schema, self._model, self._points = schema, (model, model_name), 0
 
-    def check_model(self, fingerprint: str, name: str) -> None:
+    def check_model(self, fingerprint: str, name: str, *, former: str | None = None) -> None:
         """Refuse a model whose vectors cannot be compared with the stored ones.
+
+        Args:
+            fingerprint: of how it embeds documents.
+            name: for people.
+            former: of the whole model, which earlier releases wrote down in its place.
 
         Raises:
             IndexMismatchError: the index was made by another model.
         """
         self._check_open()
-        if self._model is not None and self._model[0] != fingerprint:
+        if self._model is not None and self._model[0] not in (fingerprint, former):
             raise IndexMismatchError(
                 f"this index was made by model {self._model[1]!r} ({self._model[0]}), not by {name!r} "
                 f"({fingerprint}): open it with that model, or index the documents anew"

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from metaembed_rag import MetaEmbed
+from metaembed_rag import MetaEmbed, MetaEmbedIndex
 from metaembed_rag.embedding.build import (
     ADAPTER_FILE,
     QUERY_FOLDER,
@@ -22,12 +23,12 @@ from metaembed_rag.embedding.build import (
     save_lora,
 )
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.errors import ModelError
+from metaembed_rag.errors import IndexMismatchError, ModelError
 from metaembed_rag.training.recipe import Recipe
 from metaembed_rag.training.train import model_config, trainable_encoder
 
 CONFIG = ModelConfig(
-    name="two", backbone="all-MiniLM-L6-v2", query_tokens=4, document_tokens=8, dim=32, positions="anchored"
+    name="two", backbone="all-MiniLM-L6-v2", query_tokens=16, document_tokens=64, dim=32, positions="anchored"
 )
 TEXTS = ["What is a fern?", "A plant without flowers, which has stems and leaves."]
 
@@ -67,6 +68,35 @@ def test_queries_alone_are_read_otherwise(alike, apart):
     moved = np.abs(after.encode_queries(TEXTS) - before.encode_queries(TEXTS)).max(axis=-1)
     assert (moved > 0.01).all(), "every Meta Token of every query"
     assert after.fingerprint != before.fingerprint
+
+
+def test_an_index_stays_good_for_a_model_that_reads_queries_otherwise(alike, apart, tmp_path):
+    with MetaEmbedIndex(tmp_path / "index", model=MetaEmbed.from_pretrained(alike)) as index:
+        index.add_texts(TEXTS)
+        before = index.search(TEXTS[0], top_k=1)
+    with MetaEmbedIndex(tmp_path / "index", model=MetaEmbed.from_pretrained(apart)) as index:
+        after = index.search(TEXTS[0], top_k=1)
+        index.add_texts(["A third text."])
+    assert after[0].score != pytest.approx(before[0].score, abs=1e-3)
+    with (
+        MetaEmbedIndex(tmp_path / "index", model="mini") as index,
+        pytest.raises(IndexMismatchError, match="made by model 'two'"),
+    ):
+        index.search("fern")
+
+
+def test_what_changes_documents_changes_their_fingerprint(alike, apart, tmp_path):
+    documents = MetaEmbed.from_pretrained(alike).document_fingerprint
+    assert MetaEmbed.from_pretrained(apart).document_fingerprint == documents
+    folder = MetaEmbed.from_pretrained(apart).save_pretrained(tmp_path / "renamed")
+    replace(CONFIG, name="renamed", query_adapter=True).save(folder)
+    assert MetaEmbed.from_pretrained(folder).document_fingerprint == documents
+    replace(CONFIG, window=128, query_adapter=True).save(folder)
+    assert MetaEmbed.from_pretrained(folder).document_fingerprint != documents
+    replace(CONFIG, query_adapter=True).save(folder)
+    adapter = load_file(folder / ADAPTER_FILE)
+    save_file({name: rows + 0.01 for name, rows in adapter.items()}, folder / ADAPTER_FILE)
+    assert MetaEmbed.from_pretrained(folder).document_fingerprint != documents
 
 
 def test_a_small_budget_of_queries_is_the_first_rows_of_the_large_one(apart):
@@ -116,9 +146,9 @@ def test_a_training_from_such_a_model_says_that_it_reads_both_alike(apart, caplo
     recipe = Recipe(
         name="tuned",
         backbone=CONFIG.backbone,
-        query_tokens=4,
-        document_tokens=8,
-        dim=32,
+        query_tokens=CONFIG.query_tokens,
+        document_tokens=CONFIG.document_tokens,
+        dim=CONFIG.dim,
         positions="anchored",
         groups=((1, 1), (4, 8)),
         sources={"pairs": 8},
