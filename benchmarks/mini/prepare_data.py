@@ -32,7 +32,7 @@ from sources.medical import read_abstracts, read_medquad
 from sources.pair import Pair
 from sources.passages import read_articles, read_papers, read_wikipedia
 from sources.stories import read_stories
-from sources.tables import read_fetaqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
+from sources.tables import read_fetaqa, read_ottqa, read_tabfact, read_tatqa, read_wikitq, wikitq_evaluation_titles
 from sources.trials import read_trials
 
 from metaembed_rag.evaluation.benchmarks import read_benchmark
@@ -46,6 +46,7 @@ LICENCES = {
     "tabfact": "CC BY 4.0, repository MIT (wenhuchen/Table-Fact-Checking)",
     "tatqa": "CC BY 4.0 (NExTplusplus/TAT-QA)",
     "fetaqa": "CC BY-SA 4.0 (Yale-LILY/FeTaQA)",
+    "ottqa": "MIT, tables of Wikipedia CC BY-SA (wenhuchen/OTT-QA, wenhuchen/HybridQA)",
     "medquad": "CC BY 4.0 (abachaa/MedQuAD)",
     "filings": "reports on EDGAR (US SEC), each company's own (alphanome-ai/sec-parser-test-data, MIT)",
     "abstracts": "public domain (US National Library of Medicine: BioCreative V CDR and NCBI Disease corpora)",
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not sources:
         raise SystemExit(
             "no source given: pass at least one of --debian-lists, --manuals, --wikitq, --tabfact, --tatqa, "
-            "--fetaqa, --medquad, --abstracts, --trials, --filings, --qed, --selqa, --covidqa, --scitldr, "
+            "--fetaqa, --ottqa, --medquad, --abstracts, --trials, --filings, --qed, --selqa, --covidqa, --scitldr, "
             "--fairytaleqa"
         )
     manifest_path = options.out / "MANIFEST.json"
@@ -94,6 +95,10 @@ def _sources(options: argparse.Namespace) -> dict[str, Callable[[], list[Pair]]]
     held = wikitq_evaluation_titles(options.wikitq) if options.wikitq else frozenset()
     if options.fetaqa:
         sources["fetaqa"] = lambda: read_fetaqa(options.fetaqa, seed, without_titles=held)
+    if options.ottqa:
+        if options.hybridqa is None:
+            raise SystemExit("--ottqa needs --hybridqa too, which asks about the same tables")
+        sources["ottqa"] = lambda: read_ottqa(options.ottqa, options.hybridqa, seed, without_titles=held)
     if options.medquad:
         sources["medquad"] = lambda: read_medquad(options.medquad, seed)
     if options.abstracts or options.trials or options.covidqa:
@@ -162,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tabfact", type=Path, help="clone of wenhuchen/Table-Fact-Checking")
     parser.add_argument("--tatqa", type=Path, help="clone of NExTplusplus/TAT-QA")
     parser.add_argument("--fetaqa", type=Path, help="clone of Yale-LILY/FeTaQA")
+    parser.add_argument("--ottqa", type=Path, help="clone of wenhuchen/OTT-QA, with the tables")
+    parser.add_argument("--hybridqa", type=Path, help="clone of wenhuchen/HybridQA, with more questions about them")
     parser.add_argument("--medquad", type=Path, help="clone of abachaa/MedQuAD")
     parser.add_argument("--abstracts", type=Path, nargs="+", help="clones of corpora in PubTator's format")
     parser.add_argument("--trials", type=Path, help="clone of jayded/evidence-inference")

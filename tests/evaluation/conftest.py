@@ -153,6 +153,33 @@ def fetaqa(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def ottqa(tmp_path: Path) -> tuple[Path, Path]:
+    """Clones of OTT-QA, which has the tables, and of HybridQA; neither has its training split."""
+    clones = (tmp_path / "ottqa", tmp_path / "hybridqa")
+    tables = clones[0] / "data" / "traindev_tables_tok"
+    tables.mkdir(parents=True)
+    pages = [
+        ("Anna_Holm_0", "Anna Holm", "1999"),
+        ("Berit_Lund_0", "Berit Lund", "2001"),
+        ("Lake_0", "Lakes of Sund", "312"),
+    ]
+    for name, title, year in pages:
+        content = {
+            "title": title,
+            "section_title": "Races",
+            "header": [["Year", []], ["Place", []]],
+            "data": [[[year, []], ["first ( of two )", ["/wiki/Two"]]]],
+        }
+        (tables / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    for clone, question in zip(clones, ("Where did {} 's coach , a teacher , live ?", "Who beat {} ?"), strict=True):
+        rows = [{"question": question.format(title), "table_id": name} for name, title, _ in pages]
+        rows.append({"question": "Of a table elsewhere ?", "table_id": "Elsewhere_0"})
+        (clone / "released_data").mkdir(parents=True)
+        (clone / "released_data" / "dev.json").write_text(json.dumps(rows) + " " * 1024, encoding="utf-8")
+    return clones
+
+
+@pytest.fixture
 def medquad(tmp_path: Path) -> Path:
     folder = tmp_path / "medquad" / "9_CDC_QA"
     folder.mkdir(parents=True)

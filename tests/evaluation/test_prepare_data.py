@@ -70,6 +70,7 @@ def test_every_source_gives_pairs_and_a_manifest(
     tabfact: Path,
     tatqa: Path,
     fetaqa: Path,
+    ottqa: tuple[Path, Path],
     medquad: Path,
     abstracts: Path,
     pubmedqa: Path,
@@ -89,6 +90,7 @@ def test_every_source_gives_pairs_and_a_manifest(
     ]
     arguments += ["--wikitq", str(wikitq), "--tabfact", str(tabfact), "--tatqa", str(tatqa)]
     arguments += ["--fetaqa", str(fetaqa), "--medquad", str(medquad)]
+    arguments += ["--ottqa", str(ottqa[0]), "--hybridqa", str(ottqa[1])]
     arguments += ["--abstracts", str(abstracts), "--pubmedqa", str(pubmedqa)]
     result = _run("--out", str(tmp_path / "out"), *arguments)
     assert result.returncode == 0, result.stderr
@@ -97,7 +99,7 @@ def test_every_source_gives_pairs_and_a_manifest(
 
     manifest = json.loads((tmp_path / "out" / "MANIFEST.json").read_text())
     assert set(manifest["sources"]) == {
-        "abstracts", "debian", "fetaqa", "manuals", "medquad", "tabfact", "tatqa", "wikitq",
+        "abstracts", "debian", "fetaqa", "manuals", "medquad", "ottqa", "tabfact", "tatqa", "wikitq",
     }  # fmt: skip
     for name, entry in manifest["sources"].items():
         data = (tmp_path / "out" / f"{name}.jsonl").read_bytes()
@@ -116,13 +118,22 @@ def test_every_source_gives_pairs_and_a_manifest(
 
     # Test tables, dev contexts, tables of test pages and false statements are never trained on.
     everything = "".join(
-        (tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact", "fetaqa")
+        (tmp_path / "out" / f"{name}.jsonl").read_text() for name in ("wikitq", "tatqa", "tabfact", "fetaqa", "ottqa")
     )
     for held_back in ("Lake Brenn", "Norrland", "312", "win no race"):
         assert held_back not in everything
     assert "win two race" in everything
     assert {pair["query"] for pair in _pairs(tmp_path / "out" / "fetaqa.jsonl")} == {
         "What came first for Anna Holm?", "What came first for Berit Lund?",
+    }  # fmt: skip
+    # Both ask about the same tables, in words without a tokenizer's spaces.
+    assert {pair["query"] for pair in _pairs(tmp_path / "out" / "ottqa.jsonl")} == {
+        question.format(name)
+        for name in ("Anna Holm", "Berit Lund")
+        for question in ("Where did {}'s coach, a teacher, live?", "Who beat {}?")
+    }
+    assert {pair["positive"] for pair in _pairs(tmp_path / "out" / "ottqa.jsonl")} == {
+        "Anna Holm, Races. Year: 1999; Place: first (of two).", "Berit Lund, Races. Year: 2001; Place: first (of two).",
     }  # fmt: skip
     # An answer that its publisher took back is no pair.
     assert {pair["query"] for pair in _pairs(tmp_path / "out" / "medquad.jsonl")} == {

@@ -1,4 +1,5 @@
-"""Questions and statements about tables: WikiTableQuestions, TabFact, FeTaQA and TAT-QA, read from clones."""
+"""Questions and statements about tables: WikiTableQuestions, TabFact, FeTaQA, OTT-QA, HybridQA and TAT-QA, read from
+clones."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import csv
 import json
 import logging
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from sources.pair import Pair, clip, similar, squeeze, unique
 
 logger = logging.getLogger(__name__)
 LONGEST = 2500
+#: Spaces that a tokenizer put into a text.
+_SPLIT = re.compile(r" (?=[,.?!;:)%]|'(?:s|re|ve|ll|d|m)\b|n't\b)|(?<=[($]) ")
 
 
 def read_wikitq(clone: Path, seed: int) -> list[Pair]:
@@ -86,6 +90,40 @@ def read_fetaqa(clone: Path, seed: int, *, without_titles: frozenset[str] = froz
     negatives = _several(texts, texts, random.Random(seed))
     questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
     return _pairs(questions, texts, negatives, seed, "fetaqa/question")
+
+
+def read_ottqa(clone: Path, hybridqa: Path, seed: int, *, without_titles: frozenset[str] = frozenset()) -> list[Pair]:
+    """Questions of OTT-QA and HybridQA, which need a table and texts that it links to -> the table.
+
+    HybridQA asks about the same tables; of either the splits that a clone holds are read.
+
+    Args:
+        without_titles: as for ``read_tabfact``.
+    """
+    tables = clone / "data" / "traindev_tables_tok"
+    asked: dict[str, list[str]] = {}
+    for path in sorted(
+        folder / "released_data" / f"{part}.json" for folder in (clone, hybridqa) for part in ("train", "dev", "test")
+    ):
+        if not path.is_file() or path.stat().st_size < 1024:
+            logger.warning("%s is missing; its questions are not used", path)
+            continue
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            if (tables / f"{row['table_id']}.json").is_file():
+                asked.setdefault(row["table_id"], []).append(_SPLIT.sub("", row["question"]))
+    entries: dict[str, list[str]] = {}
+    for name in sorted(asked):
+        content = json.loads((tables / f"{name}.json").read_text(encoding="utf-8"))
+        if content["title"].lower() in without_titles:
+            continue
+        table = [[_SPLIT.sub("", cell) for cell, _ in row] for row in (content["header"], *content["data"])]
+        title = _SPLIT.sub("", f"{content['title']}, {content['section_title']}".rstrip(", "))
+        text = clip(linearise(title, table), LONGEST)
+        entries.setdefault(text, []).extend(asked[name])
+    texts = list(entries)
+    negatives = _several(texts, texts, random.Random(seed))
+    questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
+    return _pairs(questions, texts, negatives, seed, "ottqa/question")
 
 
 def read_tatqa(clone: Path, seed: int) -> list[Pair]:
