@@ -6,8 +6,8 @@ Example:
 A step of a training pays for its documents, so it holds 16 of them and its questions are told from few others. Here
 documents are read once and kept. A step costs its questions alone, so it asks 64 of one pool, against their answers
 and three pages each that look like answers. At every budget labels teach, and a ranking: the widest budget's of the
-model as it was, with BM25's in it; of questions as people ask them (``Pool.told``) the frozen backbone's one vector
-too, and there rankings count more than labels. LoRA weights of the queries' own, and the rows of their Meta Tokens,
+model as it was; of questions as people ask them (``Pool.told``) half of it is the frozen backbone's one vector's, and
+there rankings count more than labels. LoRA weights of the queries' own, and the rows of their Meta Tokens,
 are all that is trained; they are written to the ``query`` folder of the model in ``asked/model``.
 
 Started again, a killed run goes on from its last checkpoint, with what it had read.
@@ -47,9 +47,8 @@ WARM, SAVED = 50, 200
 TEMPERATURE = 0.02
 #: Weights of labels and ranking, and of both where the backbone teaches too.
 PLAIN, TOLD = (1.0, 1.0), (0.5, 2.0)
-#: Shares of the backbone and of BM25 in the ranking, and what it is sharpened by each time, since a mean of two
-#: rankings is flatter than either.
-POOLED, WORDS, SHARPER = 0.5, 0.25, 1.2
+#: What the ranking is sharpened by where the backbone teaches too, since a mean of two is flatter than either.
+SHARPER = 1.2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -150,16 +149,14 @@ def _loss(
     pages = sorted({*questions.answers[chosen].tolist(), *beside})
     places = {page: place for place, page in enumerate(pages)}
     labels = torch.tensor([places[page] for page in questions.answers[chosen].tolist()])
-    texts = [questions.texts[number] for number in chosen]
     documents, owners = questions.documents.take(pages)
     with torch.no_grad():
         ranking = mean_maxsim(questions.vectors[chosen].float(), documents.vectors, owners) / TEMPERATURE
         if questions.pooled is not None and documents.pooled is not None:
             pooled = best_per_page(questions.pooled[chosen] @ documents.pooled.T, owners)
-            ranking = _both(ranking, pooled, POOLED)
-        ranking = _both(ranking, torch.from_numpy(questions.words.scores(texts))[:, pages], WORDS)
+            ranking = _both(ranking, pooled)
     named, taught = PLAIN if questions.pooled is None else TOLD
-    queries = forward(encoder, texts, "query")
+    queries = forward(encoder, [questions.texts[number] for number in chosen], "query")
     losses = [
         named * nn.functional.cross_entropy(scores / TEMPERATURE, labels)
         + taught * divergence(scores / TEMPERATURE, ranking)
@@ -168,10 +165,10 @@ def _loss(
     return torch.stack(losses).sum()
 
 
-def _both(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Two rankings ``[n, m]`` in one, a share of it the second's, which gets the first's spread; sharpened."""
+def _both(first: Tensor, second: Tensor) -> Tensor:
+    """The mean of two rankings ``[n, m]``, the second with the first's spread, sharpened."""
     (first, spread), (second, other) = ((x - x.mean(1, keepdim=True), x.std(1, keepdim=True)) for x in (first, second))
-    return SHARPER * ((1 - share) * first + share * second * spread / other.clamp(min=1e-6))
+    return SHARPER * (first + second * spread / other.clamp(min=1e-6)) / 2
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.backbone import resolve_backbone
 from metaembed_rag.embedding.build import parts
 from metaembed_rag.training.data import Triplet, read_triplets
-from metaembed_rag.training.negatives import Bm25Retriever
 from metaembed_rag.training.teacher import TokenTeacher
 
 logger = logging.getLogger("asking")
@@ -77,7 +76,6 @@ class Questions:
         near: ``[n, nearest]``, pages that look like it.
         vectors: half precision ``[n, q, dim]``, as the model asked before.
         pooled: ``[n, hidden]``, the frozen backbone's one vector; None where it does not teach.
-        words: ranks the pool by BM25.
         documents: the pool.
         weight: see ``Pool``.
     """
@@ -87,7 +85,6 @@ class Questions:
     near: Tensor
     vectors: Tensor
     pooled: Tensor | None
-    words: Bm25Retriever
     documents: Kept
     weight: float
 
@@ -163,8 +160,6 @@ def read_pools(model: MetaEmbed, data: Path, folder: Path, seed: int) -> Iterabl
             nn.functional.pad(torch.tensor([len(page) for page in cut]).cumsum(0), (1, 0)),
             reader.pool(windows, "document") if pool.told else None,
         )
-        words = Bm25Retriever()
-        words.index(list(numbers))
         about = [row for row in details if row["positive"] in numbers] if pool.details else []
         for group, weight in ((rows, pool.weight), (about, pool.details)):
             if not group:
@@ -175,7 +170,7 @@ def read_pools(model: MetaEmbed, data: Path, folder: Path, seed: int) -> Iterabl
             pooled = reader.pool(texts, "query") if pool.told else None
             near = nearest(vectors, answers, documents, NEAREST)
             logger.info("%s: %d questions, %d pages, %d windows", pool.source, len(texts), len(numbers), len(windows))
-            yield Questions(texts, answers, near, vectors, pooled, words, documents, weight)
+            yield Questions(texts, answers, near, vectors, pooled, documents, weight)
 
 
 def _whole_documents(rows: list[Triplet], pages: int) -> list[Triplet]:
