@@ -2,6 +2,7 @@
 
 The fixtures were written by release 0.1.0 (schema version 1) on both embedded engines: ``coffee.md``, a page of two
 windows, and ``ferry.pdf``, two pages that replaced an older version. The answers are what it said at every budget.
+Those of schema version 4 hold the same of a tenant, with words and at most 64 vectors a page, beside another tenant's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metaembed_rag.budget import LADDER
+from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import BudgetError, IndexMismatchError
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.filters import Filter, parse_filter
@@ -21,6 +22,7 @@ from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.resize import resize
 from metaembed_rag.store.schema import INDEX_POINT
 from metaembed_rag.store.store import Store
+from metaembed_rag.store.words import query_terms
 
 from .conftest import DIM, document, rows
 
@@ -29,11 +31,14 @@ QUERY = rows(7, 16)
 
 
 @pytest.fixture(params=["edge", "local"])
-def old(request, tmp_path):
-    """A function that opens the unpacked index of one engine."""
-    with tarfile.open(FIXTURES / f"schema-1-{request.param}.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+def unpacked(request, tmp_path):
+    """A function that unpacks the index of a schema version and returns one that opens it, of one engine."""
     opened = []
+
+    def unpack(version):
+        with tarfile.open(FIXTURES / f"schema-{version}-{request.param}.tar.xz") as archive:
+            archive.extractall(tmp_path, filter="data")
+        return open_old
 
     def open_old(**settings):
         for store in opened:
@@ -43,9 +48,14 @@ def old(request, tmp_path):
         opened.append(Store(engine, **settings))
         return opened[-1]
 
-    yield open_old
+    yield unpack
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def old(unpacked):
+    return unpacked(1)
 
 
 def test_an_index_of_version_1_answers_as_it_did(old):
@@ -86,6 +96,28 @@ def test_an_index_of_version_1_is_neither_divided_nor_of_another_precision(old):
         old(tenant="acme")
     with pytest.raises(IndexMismatchError, match="stores vectors as f32, not as int8"):
         old(precision="int8")
+
+
+def test_an_index_of_version_4_answers_as_it_did_and_can_be_worked_with(unpacked):
+    open_old = unpacked(4)
+    store = open_old(tenant="acme")
+    answers = json.loads((FIXTURES / "schema-4-answers.json").read_text())
+    for asked, wanted in answers.items():
+        budget, _, words = asked.partition(" ")
+        stages = build_stages(Plan(Budget.parse(budget)), QUERY)
+        found = store.search(stages, Filter(), 10, query_terms(words) if words else None)
+        assert [scored.payload["id"] for scored in found] == [page for page, _ in wanted]
+        assert [scored.score for scored in found] == pytest.approx([score for _, score in wanted], abs=1e-4)
+    info = store.info()
+    assert (info["pages"], info["documents"], info["page_vectors"], info["hybrid"]) == (3, 2, 64, True)
+    store.check_model("document-fingerprint-of-the-model", "test")
+    store.check_model("another", "test", former="document-fingerprint-of-the-model")
+    store.write([document("new", 2, year=2030)])
+    assert store.delete_source("ferry.pdf") == 2
+    assert open_old(tenant="acme").sources() == ["coffee.md", "new"]
+    assert open_old(tenant="other").sources() == ["coffee.md"]
+    with pytest.raises(IndexMismatchError, match="stores vectors as f32, not as int8"):
+        open_old(tenant="acme", precision="int8")
 
 
 @pytest.mark.parametrize(
