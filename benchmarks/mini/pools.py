@@ -49,17 +49,18 @@ class Pool:
 POOLS = (
     Pool("wikipedia", 6000, 20, details=4.3, told=True),
     Pool("stories", 4000, 9, details=3.0),
-    Pool("wikitq", 1700, 15),
-    Pool("filings", 2500, 12),
-    Pool("tatqa", 300, 8),
+    Pool("wikitq", 1700, 12),
+    Pool("ottqa", 4500, 14),
+    Pool("filings", 6000, 13),
+    Pool("tatqa", 300, 6),
     Pool("trials", 2500, 6),
     Pool("manuals", 2000, 6),
     Pool("abstracts", 2700, 5, told=True),
     Pool("medquad", 1500, 4),
-    Pool("tabfact", 1000, 4),
+    Pool("tabfact", 3400, 4),
     Pool("articles", 600, 3),
     Pool("papers", 1200, 3),
-    Pool("fetaqa", 1200, 3),
+    Pool("fetaqa", 2900, 3),
     Pool("debian", 1200, 3),
 )
 #: Windows of a page that are read, tokens of a question, inputs of a pass, pages kept as nearest to a question.
