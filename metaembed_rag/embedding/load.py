@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -51,10 +51,18 @@ def load_model(
         load_adapter(encoder, config, folder)
         weights = [folder / name for name in (ADAPTER_FILE, HEAD_FILE)]
         whole = fingerprint(folder, [folder / CONFIG_FILE, *weights, folder / QUERY_FOLDER / ADAPTER_FILE])
-        # What it is called, and who reads queries, changes no document.
-        settings = {name: value for name, value in asdict(config).items() if name not in ("name", "query_adapter")}
-        documents = fingerprint(folder, weights, json.dumps(settings, sort_keys=True))
+        documents = fingerprint(folder, weights, _document_settings(config))
     return config, encoder, whole, folder, documents
+
+
+def _document_settings(config: ModelConfig) -> str:
+    """What a config says about documents: not what it is called, nor who reads queries.
+
+    Defaults are left out, so that a field added by a later release leaves the fingerprints of older models alone.
+    """
+    defaults = {field.name: field.default for field in fields(config)} | {"name": config.name}
+    content = asdict(replace(config, query_adapter=False))
+    return json.dumps({name: value for name, value in content.items() if value != defaults[name]}, sort_keys=True)
 
 
 def fingerprint(folder: Path, files: Iterable[Path], settings: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -90,6 +91,11 @@ def test_what_changes_documents_changes_their_fingerprint(alike, apart, tmp_path
     assert MetaEmbed.from_pretrained(apart).document_fingerprint == documents
     folder = MetaEmbed.from_pretrained(apart).save_pretrained(tmp_path / "renamed")
     replace(CONFIG, name="renamed", query_adapter=True).save(folder)
+    assert MetaEmbed.from_pretrained(folder).document_fingerprint == documents
+    # A config that an earlier release wrote lacks what has a default.
+    written = json.loads((folder / "metaembed.json").read_text())
+    del written["pooled_text"]
+    (folder / "metaembed.json").write_text(json.dumps(written))
     assert MetaEmbed.from_pretrained(folder).document_fingerprint == documents
     replace(CONFIG, window=128, query_adapter=True).save(folder)
     assert MetaEmbed.from_pretrained(folder).document_fingerprint != documents
