@@ -98,7 +98,8 @@ store.add_texts(
 )
 print([document.id for document in store.similarity_search("harbour office", k=5, filter={"kind": "notice"})])
 diverse = store.max_marginal_relevance_search("ferry timetable and prices", k=3, fetch_k=10)
-print([(Path(document.metadata.get("source", document.id)).stem, document.metadata.get("page")) for document in diverse])
+for document in diverse:
+    print(Path(document.metadata.get("source", document.id)).stem, document.metadata.get("page", ""))
 
 # %%
 index.search("Which ferry runs on a battery?", budget=4, top_k=2)

@@ -17,7 +17,7 @@ class CachedModel(MetaEmbed):
     """MetaEmbed that remembers the full embedding of every single text; a budget takes its first rows."""
 
     def __init__(self, model: MetaEmbed) -> None:
-        super().__init__(model.config, model.encoder, model.fingerprint)
+        super().__init__(model.config, model.encoder, model.fingerprint, model.folder, model.document_fingerprint)
         self._known: dict[tuple[str, str], FloatArray] = {}
 
     def _encode(self, texts: list[str], task: str, count: int, batch_size: int) -> FloatArray:
