@@ -125,7 +125,9 @@ class MetaEmbedIndex:
         )
         self._store = Store(opened, tenant=tenant, precision=precision, page_vectors=page_vectors, words=hybrid)
         self._writer = Writer(self._store, lambda: self.model, self.limits)
-        self._retrieval = Retrieval(self._store, lambda: self.model)
+        self._retrieval = Retrieval(
+            self._store, lambda: self.model, lambda: None if self._model is None else self._model.fingerprint
+        )
         self._reads = Lane(SERVER_LANES if self._store.concurrent else 1)
         self._writes = Lane(1)
 

@@ -114,8 +114,17 @@ class Calibration:
         good = [one for one in same if one.quality >= best - KEPT]
         return min(good, key=lambda one: one.search.p50).plan if good else None
 
-    def stale(self, *, points: int, groups: Sequence[int], machine: str | None = None) -> list[str]:
-        """Why the figures no longer hold, in words; empty while they do."""
+    def stale(
+        self, *, points: int, groups: Sequence[int], machine: str | None = None, model: str | None = None
+    ) -> list[str]:
+        """Why the figures no longer hold, in words; empty while they do.
+
+        Args:
+            points: windows in the index now.
+            groups: document Meta Tokens stored now.
+            machine: None is this one.
+            model: fingerprint of the model that asks, which may read queries otherwise; None if it is not known yet.
+        """
         reasons = []
         if not self.points / GROWTH <= points <= self.points * GROWTH:
             reasons.append(f"it held {self.points} windows then and holds {points} now")
@@ -123,6 +132,8 @@ class Calibration:
             reasons.append(f"it stored {list(self.groups)} document Meta Tokens then and stores {list(groups)} now")
         if any(needs_whole(one.plan.budget) and not one.plan.whole for one in self.measured):
             reasons.append("it ranked a page by its best window alone, and searches now rank it by all of them")
+        if model not in (None, self.model):
+            reasons.append(f"model {self.model} asked then and {model} asks now")
         here = machine or describe_machine()
         if here != self.machine:
             reasons.append(f"it was measured on {self.machine} and runs on {here}")

@@ -40,15 +40,16 @@ class Retrieval:
     Args:
         store: what is searched.
         model: gives the model, loading it on first use.
+        loaded: its fingerprint, None before it was loaded.
 
     Attributes:
         targets: the index's calibration and the controller of its latency targets.
     """
 
-    def __init__(self, store: Store, model: Callable[[], MetaEmbed]) -> None:
+    def __init__(self, store: Store, model: Callable[[], MetaEmbed], loaded: Callable[[], str | None]) -> None:
         self._store = store
         self._searcher = Searcher(store, model)
-        self.targets = Targets(store, self._searcher, model)
+        self.targets = Targets(store, self._searcher, model, loaded)
 
     def search(
         self,

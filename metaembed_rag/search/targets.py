@@ -38,12 +38,16 @@ class Targets:
         store: what is searched; keeps the calibration.
         searcher: runs the plans.
         model: gives the model, loading it on first use.
+        loaded: the model's fingerprint, None before it was loaded.
     """
 
-    def __init__(self, store: Store, searcher: Searcher, model: Callable[[], MetaEmbed]) -> None:
+    def __init__(
+        self, store: Store, searcher: Searcher, model: Callable[[], MetaEmbed], loaded: Callable[[], str | None]
+    ) -> None:
         self._store = store
         self._searcher = searcher
         self._model = model
+        self._loaded_model = loaded
         self._lock = threading.RLock()
         self._loaded = False
         self._calibration: Calibration | None = None
@@ -121,7 +125,7 @@ class Targets:
         calibration, schema = self.calibration, self._store.schema
         if calibration is None or schema is None:
             return []
-        return calibration.stale(points=self._store.points, groups=schema.groups)
+        return calibration.stale(points=self._store.points, groups=schema.groups, model=self._loaded_model())
 
     def summary(self) -> dict[str, Any] | None:
         """When the calibration was made, the windows then, and why it is stale; None where there is none."""

@@ -75,8 +75,12 @@ def test_an_index_stays_good_for_a_model_that_reads_queries_otherwise(alike, apa
     with MetaEmbedIndex(tmp_path / "index", model=MetaEmbed.from_pretrained(alike)) as index:
         index.add_texts(TEXTS)
         before = index.search(TEXTS[0], top_k=1)
+        index.calibrate(TEXTS)
+        assert index.explain(TEXTS[0]).notes == ()
     with MetaEmbedIndex(tmp_path / "index", model=MetaEmbed.from_pretrained(apart)) as index:
         after = index.search(TEXTS[0], top_k=1)
+        (note,) = index.explain(TEXTS[0]).notes
+        assert "asks now" in note
         index.add_texts(["A third text."])
     assert after[0].score != pytest.approx(before[0].score, abs=1e-3)
     with (

@@ -138,6 +138,14 @@ def test_figures_of_another_size_or_machine_are_stale():
     assert [word in reason for word, reason in zip(("300", "Meta Tokens", "there"), reasons, strict=True)] == [True] * 3
 
 
+def test_figures_of_a_model_that_read_queries_otherwise_are_stale():
+    calibration = made(measured((1, 1), 5, 0.7))
+    now = {"points": 100, "groups": (1, 4, 8), "machine": "here"}
+    assert calibration.stale(**now, model=calibration.model) == []
+    (reason,) = calibration.stale(**now, model="another")
+    assert reason == f"model {calibration.model} asked then and another asks now"
+
+
 def test_figures_of_searches_by_the_best_window_alone_are_stale():
     narrow, wide = measured((1, 1), 1, 0.5), measured((4, 8), 2, 0.9)
     now = replace(wide, plan=replace(wide.plan, whole=True))
