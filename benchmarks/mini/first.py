@@ -32,7 +32,6 @@ from metaembed_rag import MetaEmbed
 from metaembed_rag.embedding.build import HEAD_FILE, parts, save_weights
 from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.divisions import divisions
-from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.embedding.tokens import META_TOKENS
 from metaembed_rag.scoring import best_per_page
 from metaembed_rag.training.data import read_sources, samples
@@ -89,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out.exists():
         parser.error(f"{options.out} exists: give a new folder")
     model = MetaEmbed.from_pretrained(options.model)
-    config, encoder, folder = model.config, model.encoder, find_model_folder(options.model)
+    config, encoder, folder = model.config, model.encoder, model.folder
     if config.dim is None or config.first_projection or not config.pooled_text or not config.weighted_queries:
         parser.error(f"{options.model} must pool text, weight queries, and have one projection")
     recipe = Recipe.load(find_recipe(options.recipe))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -45,13 +44,14 @@ def load_model(
 
         config, encoder = load_prepended(folder, device=device, dtype=dtype)
         files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
-        whole = documents = fingerprint(folder, files)
+        whole = documents = fingerprint(_contents(folder, *files))
     else:
         encoder = build_encoder(config, device=device, dtype=dtype)
         load_adapter(encoder, config, folder)
-        weights = [folder / name for name in (ADAPTER_FILE, HEAD_FILE)]
-        whole = fingerprint(folder, [folder / CONFIG_FILE, *weights, folder / QUERY_FOLDER / ADAPTER_FILE])
-        documents = fingerprint(folder, weights, _document_settings(config))
+        weights = _contents(folder, folder / ADAPTER_FILE, folder / HEAD_FILE)
+        queries = _contents(folder, folder / QUERY_FOLDER / ADAPTER_FILE)
+        whole = fingerprint(_contents(folder, folder / CONFIG_FILE) + weights + queries)
+        documents = fingerprint(_document_settings(config) + weights)
     return config, encoder, whole, folder, documents
 
 
@@ -60,18 +60,19 @@ def _document_settings(config: ModelConfig) -> str:
 
     Defaults are left out, so that a field added by a later release leaves the fingerprints of older models alone.
     """
-    defaults = {field.name: field.default for field in fields(config)} | {"name": config.name}
-    content = asdict(replace(config, query_adapter=False))
-    return json.dumps({name: value for name, value in content.items() if value != defaults[name]}, sort_keys=True)
+    values = asdict(replace(config, query_adapter=False))
+    said = [field.name for field in fields(config) if field.name != "name" and values[field.name] != field.default]
+    return json.dumps({name: values[name] for name in said}, sort_keys=True)
 
 
-def fingerprint(folder: Path, files: Iterable[Path], settings: str = "") -> str:
-    """A short hash of ``settings`` and the names and contents of ``files``; those that do not exist are passed over."""
-    digest = hashlib.sha256(settings.encode())
-    for path in files:
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder).as_posix()}:{file_sha256(path)}\n".encode())
-    return digest.hexdigest()[:16]
+def _contents(folder: Path, *files: Path) -> str:
+    """Names and hashes of ``files``, a line each; those that do not exist are passed over."""
+    return "".join(f"{path.relative_to(folder).as_posix()}:{file_sha256(path)}\n" for path in files if path.is_file())
+
+
+def fingerprint(description: str) -> str:
+    """A short hash of what is said of a model."""
+    return hashlib.sha256(description.encode()).hexdigest()[:16]
 
 
 def find_model_folder(name: str | Path) -> Path:

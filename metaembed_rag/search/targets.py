@@ -47,7 +47,7 @@ class Targets:
         self._store = store
         self._searcher = searcher
         self._model = model
-        self._loaded_model = loaded
+        self._fingerprint = loaded
         self._lock = threading.RLock()
         self._loaded = False
         self._calibration: Calibration | None = None
@@ -125,7 +125,7 @@ class Targets:
         calibration, schema = self.calibration, self._store.schema
         if calibration is None or schema is None:
             return []
-        return calibration.stale(points=self._store.points, groups=schema.groups, model=self._loaded_model())
+        return calibration.stale(points=self._store.points, groups=schema.groups, model=self._fingerprint())
 
     def summary(self) -> dict[str, Any] | None:
         """When the calibration was made, the windows then, and why it is stale; None where there is none."""

@@ -51,7 +51,7 @@ def read_tabfact(clone: Path, seed: int, *, without_titles: frozenset[str] = fro
     titles: dict[str, str] = {}
     for part in ("train_examples", "val_examples", "test_examples"):
         path = clone / "tokenized_data" / f"{part}.json"
-        if not path.is_file() or path.stat().st_size < 1024:
+        if not _at_hand(path):
             logger.warning("%s is missing (or a large-file pointer); its statements are not used", path)
             continue
         for name, (texts_here, labels, title) in json.loads(path.read_text(encoding="utf-8")).items():
@@ -86,10 +86,7 @@ def read_fetaqa(clone: Path, seed: int, *, without_titles: frozenset[str] = froz
                 title = f"{row['table_page_title']}, {row['table_section_title']}"
                 text = clip(linearise(title, row["table_array"]), LONGEST)
                 entries.setdefault(text, []).append(row["question"])
-    texts = list(entries)
-    negatives = _several(texts, texts, random.Random(seed))
-    questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
-    return _pairs(questions, texts, negatives, seed, "fetaqa/question")
+    return _asked(entries, seed, "fetaqa/question")
 
 
 def read_ottqa(clone: Path, hybridqa: Path, seed: int, *, without_titles: frozenset[str] = frozenset()) -> list[Pair]:
@@ -105,7 +102,7 @@ def read_ottqa(clone: Path, hybridqa: Path, seed: int, *, without_titles: frozen
     for path in sorted(
         folder / "released_data" / f"{part}.json" for folder in (clone, hybridqa) for part in ("train", "dev", "test")
     ):
-        if not path.is_file() or path.stat().st_size < 1024:
+        if not _at_hand(path):
             logger.warning("%s is missing; its questions are not used", path)
             continue
         for row in json.loads(path.read_text(encoding="utf-8")):
@@ -120,10 +117,7 @@ def read_ottqa(clone: Path, hybridqa: Path, seed: int, *, without_titles: frozen
         title = _SPLIT.sub("", f"{content['title']}, {content['section_title']}".rstrip(", "))
         text = clip(linearise(title, table), LONGEST)
         entries.setdefault(text, []).extend(asked[name])
-    texts = list(entries)
-    negatives = _several(texts, texts, random.Random(seed))
-    questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
-    return _pairs(questions, texts, negatives, seed, "ottqa/question")
+    return _asked(entries, seed, "ottqa/question")
 
 
 def read_tatqa(clone: Path, seed: int) -> list[Pair]:
@@ -132,7 +126,7 @@ def read_tatqa(clone: Path, seed: int) -> list[Pair]:
     The dev split is never read: it is a development benchmark.
     """
     path = clone / "dataset_raw" / "tatqa_dataset_train.json"
-    if not path.is_file() or path.stat().st_size < 1024:
+    if not _at_hand(path):
         logger.warning("%s is missing; the test split with gold answers is used instead", path)
         path = path.with_name("tatqa_dataset_test_gold.json")
     contexts: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -140,6 +134,19 @@ def read_tatqa(clone: Path, seed: int) -> list[Pair]:
     negatives = _several(texts, texts, random.Random(seed))
     questions = ((question["question"], n) for n, context in enumerate(contexts) for question in context["questions"])
     return _pairs(questions, texts, negatives, seed, "tatqa/question")
+
+
+def _at_hand(path: Path) -> bool:
+    """Whether a file is there, and no pointer to a large one."""
+    return path.is_file() and path.stat().st_size >= 1024
+
+
+def _asked(entries: dict[str, list[str]], seed: int, source: str) -> list[Pair]:
+    """Questions by text -> the text; a negative is a text alike."""
+    texts = list(entries)
+    negatives = _several(texts, texts, random.Random(seed))
+    questions = ((question, place) for place, text in enumerate(texts) for question in entries[text])
+    return _pairs(questions, texts, negatives, seed, source)
 
 
 def _profile(title: str, table: Sequence[Sequence[str]]) -> str:
