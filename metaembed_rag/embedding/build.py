@@ -67,6 +67,7 @@ def build_encoder(
     ids = _reserved_ids(transformer, family, config)
     transformer.query_token_ids = ids[: config.query_tokens]
     transformer.document_token_ids = ids[config.query_tokens :]
+    transformer.merged_tokens = config.merged_tokens
     head = MetaTokenHead(
         transformer.get_embedding_dimension(),
         config.dim,
@@ -74,6 +75,7 @@ def build_encoder(
         pooled_text=config.pooled_text,
         first_projection=config.first_projection,
         division_weights=config.division_weights,
+        merged_tokens=config.merged_tokens,
     )
     encoder = MultiVectorEncoder(modules=[transformer, head], device=device)
     encoder.eval()

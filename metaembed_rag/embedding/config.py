@@ -54,6 +54,8 @@ class ModelConfig:
         division_weights: how much a query's Meta Tokens count, above 0 and up to 1: the first, then those of each of
             ``metaembed_rag.embedding.divisions``; for anchored positions and weighted_queries. Without them twelve
             twelfths of a question outvote the whole of it.
+        merged_tokens: so many document Meta Tokens, from the first on, are merged into half as many, which come
+            first, see ``metaembed_rag.embedding.merging``; even, 4 or more. None merges none.
         query_adapter: queries are read with LoRA weights of their own on top of those for documents, in the model
             folder's ``query``; for text backbones.
     """
@@ -75,6 +77,7 @@ class ModelConfig:
     pooled_text: bool = False
     first_projection: bool = False
     division_weights: tuple[float, ...] | None = None
+    merged_tokens: int | None = None
     query_adapter: bool = False
 
     def __post_init__(self) -> None:
@@ -104,6 +107,8 @@ class ModelConfig:
             if not self.weighted_queries or self.positions != "anchored":
                 raise ModelError("division_weights need weighted_queries: true and positions: 'anchored'")
             check_division_weights(self.division_weights, self.query_tokens)
+        if self.merged_tokens is not None:
+            check_merged_tokens(self.merged_tokens, self.document_tokens)
 
     def save(self, folder: Path) -> None:
         content = {"format": FORMAT, **asdict(self)}
@@ -149,3 +154,12 @@ def check_division_weights(weights: Any, query_tokens: int) -> None:
         or not all(0 < weight <= 1 for weight in weights)
     ):
         raise ModelError(f"division_weights must be {count} numbers above 0 and up to 1, not {weights!r}")
+
+
+def check_merged_tokens(merged: Any, document_tokens: int) -> None:
+    """Raise ModelError unless so many of the document Meta Tokens can be merged."""
+    whole = isinstance(merged, int) and not isinstance(merged, bool)
+    if not whole or merged % 2 or not 4 <= merged <= document_tokens:
+        raise ModelError(
+            f"merged_tokens must be an even number from 4 to the {document_tokens} document_tokens, not {merged!r}"
+        )

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from metaembed_rag.embedding.build import quietly
 from metaembed_rag.embedding.config import ModelConfig
-from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, MetaTokenHead, MetaTokenInput
+from metaembed_rag.embedding.tokens import META_TOKENS, MetaTokenHead, MetaTokenInput
 from metaembed_rag.errors import ModelError
 
 GROUPS = ((1, 1), (2, 4), (4, 8), (8, 16), (8, 32), (16, 64))
@@ -65,8 +65,7 @@ class PrependedTransformer(Transformer, MetaTokenInput):
         """Tokenise; ``budget`` is how many states the head will take."""
         features: dict[str, Any] = super().preprocess(inputs, prompt, *args, **kwargs)
         if features:
-            task = kwargs.get("task")
-            features |= {META_TOKENS: len(self.meta_token_ids(task, budget)), ASKING: task == "query"}
+            features |= self.meta_tokens(kwargs.get("task"), budget)[1]
         return features
 
     def forward(

@@ -7,7 +7,8 @@ see have ``metaembed_rag.embedding.vision`` in the transformer's place.
 Attention of a bidirectional backbone (``prefix_attention``): text attends to text only, and Meta Token i
 attends to the text and to Meta Tokens 0..i. So the first r rows of an embedding are the same whether r or
 all Meta Tokens are appended, exactly as under the causal attention of the paper (arXiv 2509.18095), and a
-small budget costs less to encode. Causal backbones have both properties by themselves.
+small budget costs less to encode. Causal backbones have both properties by themselves. A model that merges document
+Meta Tokens appends all that it merges even where fewer are asked for.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from metaembed_rag.embedding.cells import cell_means
 from metaembed_rag.embedding.config import Positions
 from metaembed_rag.embedding.divisions import token_weights
 from metaembed_rag.embedding.masks import additive_mask, prefix_attention_mask, sliding_window_mask
+from metaembed_rag.embedding.merging import merge_first
 from metaembed_rag.embedding.positions import meta_positions
 from metaembed_rag.errors import InputError
 
 #: Key under which the number of appended Meta Tokens travels from one module to the other.
 META_TOKENS = "meta_tokens"
+#: Key under which it travels how many of them are wanted; all, where it is missing.
+WANTED = "wanted_tokens"
 #: Key under which it travels whether they are a query's.
 ASKING = "asking"
 
@@ -39,11 +43,14 @@ class MetaTokenInput:
     Attributes:
         query_token_ids: vocabulary rows of the query Meta Tokens, coarse to fine.
         document_token_ids: vocabulary rows of the document Meta Tokens, coarse to fine.
+        merged_tokens: document Meta Tokens that the head merges, so that none of them can be left out; see
+            ``ModelConfig``.
         model: the backbone, with or without adapter.
     """
 
     query_token_ids: list[int]
     document_token_ids: list[int]
+    merged_tokens: int | None = None
     model: Any
 
     @property
@@ -64,17 +71,26 @@ class MetaTokenInput:
         encoding = self.words(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
 
-    def meta_token_ids(self, task: str | None, budget: int | None) -> list[int]:
-        """The first ``budget`` Meta Tokens of ``task`` ("query" or "document"); all of them for None.
+    def meta_tokens(self, task: str | None, budget: int | None) -> tuple[list[int], dict[str, Any]]:
+        """Which Meta Tokens to append where the first ``budget`` of ``task`` ("query" or "document") are wanted.
+
+        Args:
+            task: whose; None is a document.
+            budget: None wants all of them.
+
+        Returns:
+            Their vocabulary rows, and what the head is told about them.
 
         Raises:
             InputError: the backbone has fewer.
         """
-        ids = self.query_token_ids if task == "query" else self.document_token_ids
-        count = len(ids) if budget is None else budget
-        if not 1 <= count <= len(ids):
-            raise InputError(f"budget: {task or 'document'} has 1 to {len(ids)} Meta Tokens, not {count}")
-        return ids[:count]
+        asking = task == "query"
+        ids = self.query_token_ids if asking else self.document_token_ids
+        wanted = len(ids) if budget is None else budget
+        if not 1 <= wanted <= len(ids):
+            raise InputError(f"budget: {task or 'document'} has 1 to {len(ids)} Meta Tokens, not {wanted}")
+        ids = ids[: wanted if asking else max(wanted, self.merged_tokens or 0)]
+        return ids, {META_TOKENS: len(ids), WANTED: wanted, ASKING: asking}
 
 
 class MetaTokenTransformer(Transformer, MetaTokenInput):
@@ -87,6 +103,7 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         prefix_attention: build the mask described above; for bidirectional backbones only.
         positions: of Meta Tokens: "fixed" at 0, "running" on after the text, or "anchored" in it; see
             ``metaembed_rag.embedding.config.Positions``.
+        merged_tokens: see ``MetaTokenInput``.
         kwargs: as for sentence-transformers' Transformer.
     """
 
@@ -96,6 +113,7 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         "document_token_ids",
         "prefix_attention",
         "positions",
+        "merged_tokens",
     ]
     # ``budget`` is read by ``preprocess``; naming it here lets ``encode(..., budget=4)`` pass it on.
     forward_kwargs: set[str] = {"budget"}  # noqa: RUF012 - as the base class declares it
@@ -108,9 +126,11 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         document_token_ids: Sequence[int],
         prefix_attention: bool,
         positions: Positions = "fixed",
+        merged_tokens: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(model_name_or_path, **kwargs)
+        self.merged_tokens = merged_tokens
         self.query_token_ids = list(query_token_ids)
         self.document_token_ids = list(document_token_ids)
         self.prefix_attention = prefix_attention
@@ -134,8 +154,8 @@ class MetaTokenTransformer(Transformer, MetaTokenInput):
         features = super().preprocess(inputs, prompt=prompt, processing_kwargs=processing_kwargs, task=task, **kwargs)
         if not features:
             return features
-        ids = self.meta_token_ids(task, budget)
-        return {**features, **self._append(features, torch.tensor(ids)), META_TOKENS: len(ids), ASKING: task == "query"}
+        ids, told = self.meta_tokens(task, budget)
+        return {**features, **self._append(features, torch.tensor(ids)), **told}
 
     def forward(self, features: dict[str, Any], *, budget: int | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the backbone on what ``preprocess`` made; the module docstring says who attends to whom."""
@@ -195,7 +215,7 @@ class MetaTokenHead(Module):
     Args:
         hidden: width of the backbone's states.
         dim: width of the embedding; None keeps the states as they are (the paper's main runs).
-        weighted_queries, pooled_text, first_projection, division_weights: see ``ModelConfig``.
+        weighted_queries, pooled_text, first_projection, division_weights, merged_tokens: see ``ModelConfig``.
     """
 
     config_keys: list[str] = [  # noqa: RUF012 - as the base class declares it
@@ -205,6 +225,7 @@ class MetaTokenHead(Module):
         "pooled_text",
         "first_projection",
         "division_weights",
+        "merged_tokens",
     ]
 
     def __init__(
@@ -216,6 +237,7 @@ class MetaTokenHead(Module):
         pooled_text: bool = False,
         first_projection: bool = False,
         division_weights: Sequence[float] | None = None,
+        merged_tokens: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hidden = hidden
@@ -231,6 +253,7 @@ class MetaTokenHead(Module):
         # It starts as the other, since MaxSim compares the first Meta Token with the others too.
         self.first = copy.deepcopy(self.projection) if first_projection else None
         self.division_weights = division_weights
+        self.merged_tokens = merged_tokens
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``token_embeddings [n, tokens, hidden]`` becomes ``[n, budget, dim]``, every row of unit length."""
@@ -240,18 +263,21 @@ class MetaTokenHead(Module):
             # Attention showed it the layer before; what the last layer made of the text is there for nothing.
             text = features["token_embeddings"][:, :-count]
             states = states + cell_means(text, features["attention_mask"][:, :-count], count)
-        features["token_embeddings"] = self.embed(states, asking=features[ASKING])
-        features["attention_mask"] = states.new_ones(states.shape[:2], dtype=torch.bool)
+        rows = self.embed(states, asking=features[ASKING])[:, : features.get(WANTED, count)]
+        features["token_embeddings"] = rows
+        features["attention_mask"] = rows.new_ones(rows.shape[:2], dtype=torch.bool)
         return features
 
     def embed(self, states: Tensor, *, asking: bool) -> Tensor:
         """States ``[..., k, hidden]`` of the first k Meta Tokens of a query (``asking``) or a document -> unit rows
-        ``[..., k, dim]``.
+        ``[..., k, dim]``. Of a document k is at least ``merged_tokens``.
         """
         rows = self.embed_text(states if self.first is None else states[..., 1:, :], asking=asking)
         if self.first is not None:
             rows = torch.cat([self._project(self.first, states[..., :1, :], asking=asking), rows], dim=-2)
-        return self._weigh(rows, self.division_weights) if asking and self.division_weights else rows
+        if asking:
+            return self._weigh(rows, self.division_weights) if self.division_weights else rows
+        return merge_first(rows, self.merged_tokens) if self.merged_tokens else rows
 
     def embed_text(self, states: Tensor, *, asking: bool) -> Tensor:
         """The text's own last-layer states ``[..., hidden]`` -> unit rows ``[..., dim]``, beside those of ``embed``.

@@ -18,10 +18,10 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from metaembed_rag.embedding.families import Family, Vision, family_of
 from metaembed_rag.embedding.families.family import Pictures
 from metaembed_rag.embedding.inputs import Sample, to_sample
-from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, MetaTokenInput
+from metaembed_rag.embedding.tokens import ASKING, META_TOKENS, WANTED, MetaTokenInput
 
 #: Entries of a batch that are no input of the backbone.
-_BOOKKEEPING = {META_TOKENS, ASKING, "num_images_per_sample", "token_embeddings", "task", "modality"}
+_BOOKKEEPING = {META_TOKENS, WANTED, ASKING, "num_images_per_sample", "token_embeddings", "task", "modality"}
 
 
 class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
@@ -50,6 +50,7 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         "document_token_ids",
         "max_seq_length",
         "visual_tokens",
+        "merged_tokens",
     ]
     forward_kwargs: set[str] = {"budget"}  # noqa: RUF012 - as the base class declares it
 
@@ -62,6 +63,7 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         document_token_ids: Sequence[int],
         max_seq_length: int,
         visual_tokens: int,
+        merged_tokens: int | None = None,
         model_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -71,6 +73,7 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         self.document_token_ids = list(document_token_ids)
         self.max_seq_length = max_seq_length
         self.visual_tokens = visual_tokens
+        self.merged_tokens = merged_tokens
         self.placeholder_images = False
         data: dict[str, Any] = {"trust_remote_code": False}
         self.model = AutoModel.from_pretrained(folder, use_safetensors=True, **data, **(model_kwargs or {}))
@@ -137,7 +140,7 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         rows = [index for index, sample in enumerate(samples) if sample.picture is not None]
         pictures = self._see([sample.picture for sample in samples if sample.picture is not None], rows, len(samples))
         costs = dict(zip(rows, pictures.tokens, strict=True))
-        meta = self.meta_token_ids(task, budget)
+        meta, told = self.meta_tokens(task, budget)
         ids = [
             [*self._fill_layout(self._plain(text[:limit]), costs.get(index)), *meta]
             for index, text in enumerate(self._tokenize(texts)["input_ids"])
@@ -145,8 +148,7 @@ class MetaTokenVisionTransformer(InputModule, MetaTokenInput):
         features: dict[str, Any] = {
             **self._pad(ids),
             **pictures.features,
-            META_TOKENS: len(meta),
-            ASKING: task == "query",
+            **told,
         }
         if rows:
             # How sentence-transformers' gradient cache finds the pictures of a part of a batch.

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from metaembed_rag.budget import LADDER
-from metaembed_rag.embedding.config import Positions, check_division_weights
+from metaembed_rag.embedding.config import Positions, check_division_weights, check_merged_tokens
 from metaembed_rag.errors import InputError, MetaEmbedError, ModelError
 from metaembed_rag.training.data import Source, Teacher
 
@@ -48,9 +48,9 @@ class Recipe:
         model_type: a key of the family table.
         dtype: of the backbone's frozen weights, such as "bfloat16"; None keeps the checkpoint's own.
         query_tokens, document_tokens, dim, window, visual_tokens: see ``ModelConfig``.
-        weighted_queries, pooled_text, first_projection, division_weights: see ``ModelConfig``. A run may begin to pool,
-            or to weigh divisions, where its ``start`` did not; what gives a trained model a first projection is
-            ``benchmarks/mini/first.py``.
+        weighted_queries, pooled_text, first_projection, division_weights, merged_tokens: see ``ModelConfig``. A
+            run may begin to pool, to weigh divisions or to merge, where its ``start`` did not; what gives a trained
+            model a first projection is ``benchmarks/mini/first.py``.
         start: the model to go on from: packaged, a folder, or a hub id; it must be built as this recipe says. None
             starts from the bare backbone.
         positions: of Meta Tokens on a bidirectional backbone, see ``ModelConfig``; None is its family's own.
@@ -116,6 +116,7 @@ class Recipe:
     pooled_text: bool = False
     first_projection: bool = False
     division_weights: Sequence[float] | None = None
+    merged_tokens: int | None = None
     start: str | None = None
     rank: int = 32
     alpha: int = 32
@@ -247,6 +248,13 @@ class Recipe:
                 raise InputError(f"{where}: division_weights need weighted_queries: true and positions: anchored")
             try:
                 check_division_weights(self.division_weights, self.query_tokens)
+            except ModelError as error:
+                raise InputError(f"{where}: {error}") from error
+        if self.merged_tokens is not None:
+            if self.alignment_weight:
+                raise InputError(f"{where}: alignment_weight draws Meta Tokens to places; leave out merged_tokens")
+            try:
+                check_merged_tokens(self.merged_tokens, self.document_tokens)
             except ModelError as error:
                 raise InputError(f"{where}: {error}") from error
         self._validate_groups(where)

@@ -151,6 +151,7 @@ def model_config(recipe: Recipe) -> ModelConfig:
         pooled_text=recipe.pooled_text,
         first_projection=recipe.first_projection,
         division_weights=None if recipe.division_weights is None else tuple(recipe.division_weights),
+        merged_tokens=recipe.merged_tokens,
     )
 
 
@@ -199,8 +200,7 @@ def _load_start(encoder: MultiVectorEncoder, recipe: Recipe, config: ModelConfig
     # These have no weights, so a run may begin them. One that ended them unasked would throw away what was trained so.
     if before.pooled_text:
         built.append("pooled_text")
-    if before.division_weights is not None:
-        built.append("division_weights")
+    built += [name for name in ("division_weights", "merged_tokens") if getattr(before, name) is not None]
     found = {name: getattr(before, name) for name in built}
     wanted = {name: getattr(config, name) for name in built}
     _compare(recipe, found, wanted)

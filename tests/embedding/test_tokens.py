@@ -34,8 +34,9 @@ TEXTS = ["short", "a rather longer text about packages, ferries and the coffee t
         {"positions": "anchored", "pooled_text": True},
         {"positions": "anchored", "first_projection": True},
         {"positions": "anchored", "first_projection": True, "weighted_queries": True, "division_weights": (1.0, 0.5)},
+        {"positions": "anchored", "merged_tokens": 6},
     ],
-    ids=["fixed", "anchored", "pooled", "first", "weighed"],
+    ids=["fixed", "anchored", "pooled", "first", "weighed", "merged"],
 )
 def encoder(request):
     built = build_encoder(replace(CONFIG, **request.param), device="cpu")
@@ -69,7 +70,9 @@ def test_rows_have_unit_length_and_the_counts_of_the_config(encoder):
         np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("task", "count"), [("query", 1), ("query", 3), ("document", 5)])
+@pytest.mark.parametrize(
+    ("task", "count"), [("query", 1), ("query", 3), ("document", 2), ("document", 5), ("document", 7)]
+)
 def test_fewer_meta_tokens_give_the_first_rows(encoder, task, count):
     full = encode(encoder, TEXTS, task)
     np.testing.assert_allclose(encode(encoder, TEXTS, task, budget=count), full[:, :count], atol=1e-5)
@@ -129,9 +132,7 @@ def test_sentence_transformers_saves_and_loads_the_whole_model(encoder, tmp_path
     again = MultiVectorEncoder(str(tmp_path), trust_remote_code=True, device="cpu")
     for task in ("query", "document"):
         np.testing.assert_allclose(encode(again, TEXTS, task), encode(encoder, TEXTS, task), atol=1e-5)
-    np.testing.assert_allclose(
-        encode(again, TEXTS, "query", budget=2), encode(encoder, TEXTS, "query")[:, :2], atol=1e-5
-    )
+        np.testing.assert_allclose(encode(again, TEXTS, task, budget=2), encode(encoder, TEXTS, task)[:, :2], atol=1e-5)
 
 
 @pytest.mark.parametrize("positions", [None, "anchored"])

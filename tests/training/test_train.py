@@ -161,6 +161,20 @@ def test_a_run_may_weigh_divisions_that_its_start_did_not(miniature, tmp_path):
         replace(plain, division_weights=[1, 2]).validate(tmp_path / "recipe.yaml")
 
 
+def test_a_run_may_merge_what_its_start_did_not(miniature, tmp_path):
+    begun = train(replace(miniature.recipe, steps=2, save_steps=2), miniature.data, tmp_path / "begun")
+    recipe = replace(miniature.recipe, start=str(begun), merged_tokens=4, steps=2, save_steps=2)
+    model = train(recipe, miniature.data, tmp_path / "merged")
+    assert MetaEmbed.from_pretrained(model).config.merged_tokens == 4
+    with pytest.raises(InputError, match="was built with merged_tokens: 4; write that in the recipe"):
+        train(replace(miniature.recipe, start=str(model)), miniature.data, tmp_path / "again")
+    with pytest.raises(InputError, match=r"recipe\.yaml: merged_tokens must be an even number"):
+        replace(recipe, merged_tokens=3).validate(tmp_path / "recipe.yaml")
+    anchored = replace(recipe, positions="anchored", weighted_queries=True, alignment_weight=1.0)
+    with pytest.raises(InputError, match="alignment_weight draws Meta Tokens to places"):
+        anchored.validate(tmp_path)
+
+
 def test_a_run_goes_on_from_a_first_projection(miniature, tmp_path):
     recipe = replace(
         miniature.recipe,
