@@ -25,6 +25,7 @@ from metaembed_rag.evaluation.benchmarks import Benchmark
 from metaembed_rag.evaluation.ladder import cut, rank
 from metaembed_rag.metrics import Figures, pool
 from metaembed_rag.scoring import page_maxsim
+from metaembed_rag.store.merging import WINDOWS_TOGETHER
 from metaembed_rag.store.schema import Schema, vector_name
 
 logger = logging.getLogger("storage")
@@ -52,7 +53,7 @@ def stored(vectors: FloatArray, kind: str) -> FloatArray:
 
 
 def fitted(vectors: FloatArray, starts: npt.NDArray[np.int64], bits: int) -> tuple[FloatArray, float]:
-    """As many vectors a document as fit in ``PAGE`` bytes, shared by its windows as in an index, one each at least.
+    """As many vectors a document as fit in ``PAGE`` bytes, chosen as in an index, one a window at least.
 
     Args:
         vectors: ``[windows, tokens, dim]``.
@@ -68,11 +69,13 @@ def fitted(vectors: FloatArray, starts: npt.NDArray[np.int64], bits: int) -> tup
     filled = np.empty_like(vectors)
     total = 0
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(vectors)], strict=True):
-        for window in range(start, end):
-            kept = schema.vectors(vectors[window], windows=end - start)[vector_name(tokens)]
-            filled[window] = kept[0]
-            filled[window, : len(kept)] = kept
-            total += len(kept)
+        for at in range(start, end, WINDOWS_TOGETHER):
+            neighbours = vectors[at : min(at + WINDOWS_TOGETHER, end)]
+            for window, named in enumerate(schema.vectors(list(neighbours), windows=end - start), at):
+                kept = named[vector_name(tokens)][:tokens]
+                filled[window] = kept[0]
+                filled[window, : len(kept)] = kept
+                total += len(kept)
     return filled, total * size / len(starts)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from metaembed_rag.store.engine import FloatArray, Point
+from metaembed_rag.store.merging import WINDOWS_TOGETHER
 from metaembed_rag.store.schema import PENDING, TENANT_FIELD, Schema, flags, record_id, window_id
 from metaembed_rag.store.words import page_terms
 
@@ -82,12 +84,19 @@ class Written:
     points: list[str] = field(default_factory=list)
     page_ids: dict[str, None] = field(default_factory=dict)
 
-    def make_point(self, point: WritePoint, schema: Schema) -> Point:
-        """The engine's point for a window, not visible yet.
+    def make_points(self, schema: Schema) -> Iterator[Point]:
+        """The engine's points of the document, not visible yet.
 
         Raises:
-            InputError: its vectors do not fit the schema.
+            InputError: vectors that do not fit the schema.
         """
+        for _, neighbours in groupby(self.document.points, lambda point: (point.id, point.window // WINDOWS_TOGETHER)):
+            together = list(neighbours)
+            named = schema.vectors([point.vectors for point in together], together[0].windows)
+            for point, vectors in zip(together, named, strict=True):
+                yield self._make_point(point, vectors, schema)
+
+    def _make_point(self, point: WritePoint, vectors: Mapping[str, FloatArray], schema: Schema) -> Point:
         identifier = window_id(self.document.document, self.version, point.id, point.window, self.tenant)
         payload: dict[str, Any] = {
             "kind": "page",
@@ -111,7 +120,7 @@ class Written:
             # Once a page: a long one has hundreds of windows.
             payload["text"] = point.text
             words = page_terms(point.text) if schema.words else None
-        made = Point(identifier, schema.vectors(point.vectors, point.windows), payload, words)
+        made = Point(identifier, vectors, payload, words)
         self.points.append(identifier)
         self.page_ids[point.id] = None
         return made

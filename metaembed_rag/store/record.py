@@ -34,11 +34,13 @@ class IndexRecord:
 
     @property
     def version(self) -> int:
-        """Of the format: an older release would mix tenants, or write pages past a bound or without words."""
+        """Of the format: an older release would mix tenants, write pages past a bound or without words, or expect the
+        same number of vectors of every window.
+        """
+        if self.schema.page_vectors is not None:
+            return 5
         if self.schema.words:
             return 4
-        if self.schema.page_vectors is not None:
-            return 3
         return 2 if self.schema.tenants else 1
 
     def to_point(self) -> Point:

@@ -19,6 +19,7 @@ import numpy as np
 from metaembed_rag.errors import BudgetError, IndexNotFoundError, StoreError
 from metaembed_rag.store.engine import FloatArray
 from metaembed_rag.store.filters import Filter, HasVector, match
+from metaembed_rag.store.merging import WINDOWS_TOGETHER
 from metaembed_rag.store.schema import GROUPS, vector_name, window_id
 
 if TYPE_CHECKING:
@@ -121,13 +122,19 @@ def _fill(store: Store, groups: Sequence[int], encode: Encode, report: Report) -
     lacking = Filter(should=tuple(Filter(must_not=(HasVector(vector_name(group)),)) for group in groups))
     lacking = match("kind", "page") & lacking
     done = 0
+    filled: set[str] = set()
     while True:
         total = store.engine_call(lambda engine: engine.count(lacking))
         total += done
         report(done, total)
         before, strange = done, list[str]()
         for batch in _batches(store, lacking):
-            done += _fill_batch(store, groups, batch, encode, strange)
+            # A scroll reads ahead: a window that it names may have been given its vectors with a neighbour.
+            fresh = [window for window in batch if window[0] not in filled]
+            given = _fill_batch(store, groups, fresh, encode, strange) if fresh else ()
+            done += len(given)
+            if store.known_schema.page_vectors is not None:
+                filled.update(given)
             report(done, max(done, total))
         if strange:
             examples = ", ".join(sorted(strange)[:_EXAMPLES])
@@ -168,37 +175,65 @@ def _fill_batch(
     batch: Sequence[tuple[str, Mapping[str, Any]]],
     encode: Encode,
     strange: list[str],
-) -> int:
-    homes = {
-        identifier: window_id(payload["document"], payload["version"], payload["id"], 0, payload.get("tenant"))
-        for identifier, payload in batch
-    }
+) -> Sequence[str]:
+    """Give windows their vectors, and those neighbours that are merged with them; returns whose they were."""
+    together = _neighbours(store, batch)
+    homes = {identifier: _window_id(payload, 0) for members in together for identifier, payload in members}
     first = vector_name(1)
     texts = store.engine_call(lambda engine: engine.retrieve(list(set(homes.values()))))
     stored = store.engine_call(lambda engine: engine.vectors(list(homes), [first]))
     # A page that was replaced or deleted while this ran is of no concern any more.
-    known = [(key, payload) for key, payload in batch if homes[key] in texts and first in stored.get(key, {})]
+    together = [
+        members
+        for members in together
+        if all(homes[key] in texts and first in stored.get(key, {}) for key, _ in members)
+    ]
+    known = [window for members in together for window in members]
     if not known:
-        return 0
+        return ()
     windows = [
         StoredWindow(
             payload["source"], payload["page"], _cut(texts[homes[key]]["text"], payload["span"]), payload["route"]
         )
         for key, payload in known
     ]
-    made = encode(windows)
+    made = dict(zip((key for key, _ in known), encode(windows), strict=True))
     rows: dict[str, Mapping[str, FloatArray]] = {}
-    for (key, payload), embedding in zip(known, made, strict=True):
-        if _cosine(embedding[0], stored[key][first][0]) < _SAME_TOKEN:
-            strange.append(f"page {payload['page']} of {payload['source']}")
-        else:
-            rows[key] = store.known_schema.named(embedding, groups, _windows(payload))
+    for members in together:
+        keys, payload = [key for key, _ in members], members[0][1]
+        others = sum(_cosine(made[key][0], stored[key][first][0]) < _SAME_TOKEN for key in keys)
+        if others:
+            strange += [f"page {payload['page']} of {payload['source']}"] * others
+            continue
+        embeddings = np.stack([made[key] for key in keys])
+        rows.update(zip(keys, store.known_schema.named(embeddings, groups, _windows(payload)), strict=True))
     with store.changing_schema():
         present = store.engine_call(lambda engine: engine.retrieve(list(rows)))
         left = {key: named for key, named in rows.items() if key in present}
         for chunk in _by_bytes(store, groups, left):
             store.update_vectors(chunk)
-    return len(left)
+    return list(left)
+
+
+def _neighbours(
+    store: Store, batch: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[list[tuple[str, Mapping[str, Any]]]]:
+    """The windows of a batch, each with those that its vectors are merged with."""
+    if store.known_schema.page_vectors is None:
+        return [[window] for window in batch]
+    wanted: dict[tuple[str, ...], None] = {}
+    for _, payload in batch:
+        start = payload["window"] // WINDOWS_TOGETHER * WINDOWS_TOGETHER
+        end = min(start + WINDOWS_TOGETHER, _windows(payload))
+        wanted[tuple(_window_id(payload, window) for window in range(start, end))] = None
+    found = store.engine_call(lambda engine: engine.retrieve([key for keys in wanted for key in keys]))
+    # A page of which some windows are gone was replaced or deleted while this ran.
+    return [[(key, found[key]) for key in keys] for keys in wanted if all(key in found for key in keys)]
+
+
+def _window_id(payload: Mapping[str, Any], window: int) -> str:
+    """The engine's id of a window of the page that ``payload`` is of."""
+    return window_id(payload["document"], payload["version"], payload["id"], window, payload.get("tenant"))
 
 
 def _by_bytes(

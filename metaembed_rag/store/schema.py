@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from metaembed_rag.budget import LADDER
 from metaembed_rag.errors import InputError
-from metaembed_rag.store.merging import merge_rows
+from metaembed_rag.store.merging import merge_windows
 
 FloatArray = npt.NDArray[np.float32]
 
-#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants, 3 with a bound of vectors a page,
-#: 4 with words.
-SCHEMA_VERSION = 4
+#: The newest version of the format; every one from 1 on is read. 2 is 1 with tenants, 3 with a bound of vectors a page
+#: that its windows share evenly, 4 with words, 5 with such a bound, of which one window may have more than another.
+SCHEMA_VERSION = 5
 
 #: Document Meta Tokens of every rung of the ladder: the prefixes that are stored.
 GROUPS: tuple[int, ...] = tuple(sorted({budget.document for budget in LADDER}))
@@ -64,8 +64,7 @@ class Schema:
             what a search may use.
         building: groups that new points get as well, and older ones are still being given; see ``resize``.
         precision: how vectors are stored.
-        page_vectors: at most so many vectors a page in each group, which its windows share evenly, but at least one a
-            window; None keeps all of them.
+        page_vectors: at most so many vectors a page in each group, but at least one a window; None keeps all of them.
         tenants: every document belongs to a tenant.
         words: pages are found by their words too, see ``metaembed_rag.store.words``.
         hnsw_m: edges a node of the graph over first tokens.
@@ -102,23 +101,34 @@ class Schema:
         """How many vectors of a group a page of so many windows has, at most."""
         return group * windows if self.page_vectors is None else min(group * windows, max(windows, self.page_vectors))
 
-    def vectors(self, rows: FloatArray, windows: int = 1) -> dict[str, FloatArray]:
-        """The named vectors of ``rows`` ``[document tokens, dim]``, those of one of a page's ``windows``.
+    def vectors(self, embeddings: Sequence[FloatArray], windows: int) -> list[dict[str, FloatArray]]:
+        """The named vectors of some neighbours of a page's windows, which are merged together where they have to be.
+
+        Args:
+            embeddings: ``[document tokens, dim]`` of each.
+            windows: how many the page has.
 
         Raises:
             InputError: wrong shape, or values that are not finite (the engine would take them silently).
         """
         widest = self.written[-1]
-        if rows.ndim != 2 or rows.shape[1] != self.dim or rows.shape[0] < widest:
-            raise InputError(f"an embedding must be [{widest}, {self.dim}], not {list(rows.shape)}")
-        if not np.isfinite(rows).all():
-            raise InputError("an embedding holds values that are not finite")
-        return self.named(rows, self.written, windows)
+        for rows in embeddings:
+            if rows.ndim != 2 or rows.shape[1] != self.dim or rows.shape[0] < widest:
+                raise InputError(f"an embedding must be [{widest}, {self.dim}], not {list(rows.shape)}")
+            if not np.isfinite(rows).all():
+                raise InputError("an embedding holds values that are not finite")
+        return self.named(np.stack([rows[:widest] for rows in embeddings]), self.written, windows)
 
-    def named(self, rows: FloatArray, groups: Sequence[int], windows: int) -> dict[str, FloatArray]:
-        """Prefixes of ``rows`` by the names of their groups, merged where a page may not have so many vectors."""
-        share = len(rows) if self.page_vectors is None else max(1, self.page_vectors // windows)
-        return {vector_name(group): rows[0] if group == 1 else merge_rows(rows[:group], share) for group in groups}
+    def named(self, rows: FloatArray, groups: Sequence[int], windows: int) -> list[dict[str, FloatArray]]:
+        """Prefixes of ``rows [neighbours, tokens, dim]`` by the names of their groups, for each window."""
+        few = len(rows)
+        share = rows[..., 0].size if self.page_vectors is None else max(few, self.page_vectors * few // windows)
+        made: list[dict[str, FloatArray]] = [{} for _ in rows]
+        for group in groups:
+            merged = list(rows[:, 0]) if group == 1 else merge_windows(rows[:, :group], share)
+            for named, vectors in zip(made, merged, strict=True):
+                named[vector_name(group)] = vectors
+        return made
 
 
 def check_precision(value: str) -> Precision:

@@ -279,8 +279,7 @@ class Store:
             for document in documents:
                 written = Written(document, uuid.uuid4().hex, self._tenant)
                 pending.append(written)
-                for point in document.points:
-                    made = written.make_point(point, schema)
+                for made in written.make_points(schema):
                     batch.append(made)
                     size += schema.bytes_per_point + len(made.payload.get("text", ""))
                     if size >= self._engine.batch_bytes:
@@ -503,7 +502,10 @@ class Store:
         return [found[identifier] for identifier in ids if identifier in found]
 
     def vectors(self, ids: Sequence[str]) -> dict[str, FloatArray]:
-        """Stored vectors of pages by id, of the widest group: float32 ``[windows, vectors, dim]``, windows in order."""
+        """Stored vectors of pages by id, of the widest group: float32 ``[windows, vectors, dim]``, windows in order.
+
+        Of a window that has fewer than others of its page the last is repeated, which changes no score.
+        """
         self._check_documents()
         if not self.exists:
             return {}
@@ -521,7 +523,7 @@ class Store:
                 found = self._engine.vectors(chunk, [name])
             rows.update((identifier, vectors[name]) for identifier, vectors in found.items() if name in vectors)
         return {
-            page: np.stack([rows[identifier] for _, identifier in sorted(windows[page]) if identifier in rows])
+            page: _stack([rows[identifier] for _, identifier in sorted(windows[page]) if identifier in rows])
             for page in dict.fromkeys(ids)
             if any(identifier in rows for _, identifier in windows.get(page, ()))
         }
@@ -824,3 +826,9 @@ def _check_tenant_name(tenant: object) -> None:
 
 def _record_of(payload: Mapping[str, Any]) -> str:
     return record_id(payload["document"], payload.get(TENANT_FIELD))
+
+
+def _stack(windows: Sequence[FloatArray]) -> FloatArray:
+    """``[rows, dim]`` of each window, in one array; shorter ones repeat their last row."""
+    most = max(len(rows) for rows in windows)
+    return np.stack([np.pad(rows, ((0, most - len(rows)), (0, 0)), mode="edge") for rows in windows])

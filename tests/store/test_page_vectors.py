@@ -14,7 +14,7 @@ from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store.copy import copy_index
 from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.filters import Filter, match
-from metaembed_rag.store.merging import merge_rows
+from metaembed_rag.store.merging import WINDOWS_TOGETHER, merge_windows
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.resize import resize
 from metaembed_rag.store.schema import INDEX_POINT, Schema
@@ -39,35 +39,38 @@ def documents() -> list[WriteDocument]:
     return [long_page("short", 1), long_page("long", 3), long_page("longest", 70)]
 
 
-def expected(entry: WriteDocument, budget: Budget, share: int) -> float:
-    windows = [merge_rows(p.vectors[: budget.document], share) for p in entry.points]
+def expected(entry: WriteDocument, budget: Budget, bound: int) -> float:
+    rows = np.stack([point.vectors[: budget.document] for point in entry.points])
+    kept = np.concatenate(list(rows) if budget.document == 1 else merge_windows(rows, bound))
     starts = np.zeros(1, dtype=np.int64)
-    return float(page_maxsim(QUERY[None, : budget.query], np.stack(windows), starts)[0, 0])
+    return float(page_maxsim(QUERY[None, : budget.query], kept[None], starts)[0, 0])
 
 
 def test_windows_share_what_a_page_may_have(opener, documents):
     store = opener(page_vectors=64)
     store.write(documents)
     kept = store.vectors([f"{name}/1" for name in ("short", "long", "longest")])
-    assert [vectors.shape for vectors in kept.values()] == [(1, 64, DIM), (3, 21, DIM), (70, 1, DIM)]
+    assert kept["short/1"].shape == (1, 64, DIM) and kept["longest/1"].shape == (70, 1, DIM)
+    assert sum(len(np.unique(window, axis=0)) for window in kept["long/1"]) == 64
     np.testing.assert_allclose(kept["short/1"][0], documents[0].points[0].vectors, atol=1e-6)
     for budget in LADDER:
         found = store.search(build_stages(Plan(budget, whole=True), QUERY), Filter(), 3)
         assert len(found) == 3
         scores = {scored.payload["id"]: scored.score for scored in found}
-        for entry, share in zip(documents[:2], (64, 21), strict=True):
-            assert scores[entry.points[0].id] == pytest.approx(expected(entry, budget, share), abs=1e-4)
+        for entry in documents[:2]:
+            assert scores[entry.points[0].id] == pytest.approx(expected(entry, budget, 64), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["edge", "local-path", "server"])
 def test_the_bound_is_the_index_s_own(opener, documents):
     store = opener(page_vectors=8)
     store.write(documents[:2])
-    assert store._engine.retrieve([INDEX_POINT])[INDEX_POINT]["schema"] == 3, "older releases would write all vectors"
+    assert store._engine.retrieve([INDEX_POINT])[INDEX_POINT]["schema"] == 5, "older releases would write all vectors"
     again = opener()
     assert again.info()["page_vectors"] == 8
     again.write([long_page("later", 2)])
-    assert again.vectors(["later/1"])["later/1"].shape == (2, 4, DIM)
+    later = again.vectors(["later/1"])["later/1"]
+    assert len(later) == 2 and sum(len(np.unique(window, axis=0)) for window in later) == 8
     assert opener(page_vectors=8).info()["documents"] == 3
     with pytest.raises(IndexMismatchError, match="up to 8 vectors of a page, not up to 16"):
         opener(page_vectors=16)
@@ -88,7 +91,7 @@ def test_a_resize_makes_the_same_vectors_again(opener, documents):
     names = [entry.points[0].id for entry in documents]
     before = store.vectors(names)
     resize(store, 4, Encoder(documents))
-    assert store.vectors(names)["long/1"].shape == (3, 4, DIM)
+    assert store.vectors(names)["long/1"].shape == (3, 4, DIM), "twelve are few enough"
     resize(store, 64, Encoder(documents))
     for name, vectors in store.vectors(names).items():
         np.testing.assert_allclose(vectors, before[name], atol=1e-5)
@@ -143,18 +146,60 @@ def test_merging_keeps_what_is_different_and_joins_what_is_alike():
     axes = np.eye(3, DIM, dtype=np.float32)
     near = axes + 0.05 * rows(5, 3)
     near /= np.linalg.norm(near, axis=1, keepdims=True)
-    merged = merge_rows(np.concatenate([axes, near]), 3)
+    (merged,) = merge_windows(np.concatenate([axes, near])[None], 3)
     assert merged.shape == (3, DIM)
     assert (np.diag(merged @ axes.T) > 0.99).all(), "in the order of their first rows"
     np.testing.assert_allclose(np.linalg.norm(merged, axis=1), 1.0, atol=1e-6)
 
 
 def test_merging_gives_as_many_as_asked_for():
-    alike = np.repeat(rows(1, 1), 8, axis=0)
-    assert merge_rows(alike, 3).shape == (3, DIM), "rows that are equal, too"
-    few = rows(2, 4)
-    assert merge_rows(few, 4) is few
-    assert merge_rows(few, 1).shape == (1, DIM)
+    alike = np.repeat(rows(1, 1), 8, axis=0)[None]
+    assert merge_windows(alike, 3)[0].shape == (3, DIM), "rows that are equal, too"
+    few = rows(2, 4)[None]
+    assert (merge_windows(few, 4)[0] == few[0]).all()
+    assert merge_windows(few, 1)[0].shape == (1, DIM)
+
+
+def test_a_window_that_says_more_keeps_more():
+    """One window repeats itself, the other does not: an even share would merge what differs."""
+    again, new = np.repeat(rows(1, 2), 8, axis=0), rows(2, 16)
+    first, second = merge_windows(np.stack([again, new]), 18)
+    assert (len(first), len(second)) == (2, 16)
+    np.testing.assert_allclose(second, new, atol=1e-6)
+
+
+def test_a_window_without_a_vector_of_its_own_has_that_of_its_neighbour():
+    said = rows(1, 8)
+    windows = np.stack([said, said, rows(2, 8)])
+    kept = merge_windows(windows, 16)
+    assert [len(window) for window in kept] == [8, 1, 7], "eight, seven and, twice, one"
+    assert any(np.allclose(kept[1], row) for row in kept[0])
+
+
+@pytest.mark.parametrize("count", [3, 5, 12, 20, 64, 100, 191, 192])
+def test_a_bound_is_kept_and_no_window_is_left_without(count):
+    windows = np.stack([rows(number, 64) for number in range(3)])
+    kept = merge_windows(windows, count)
+    assert sum(map(len, kept)) <= count and min(map(len, kept)) >= 1
+    assert sum(map(len, kept)) > count - 3
+    for window in kept:
+        np.testing.assert_allclose(np.linalg.norm(window, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["edge"])
+def test_a_resize_embeds_a_page_s_windows_together_once(opener):
+    """Its points lie anywhere in the engine, a batch of a resize away from each other."""
+    many = [long_page(f"page {number}", 2 * WINDOWS_TOGETHER + 1) for number in range(8)]
+    store = opener(page_vectors=256)
+    store.write(many)
+    names = [entry.points[0].id for entry in many]
+    before = store.vectors(names)
+    resize(store, 16, Encoder(many))
+    encoder = Encoder(many)
+    resize(store, 64, encoder)
+    assert sum(encoder.calls) == 8 * (2 * WINDOWS_TOGETHER + 1)
+    for name, vectors in store.vectors(names).items():
+        np.testing.assert_allclose(vectors, before[name], atol=1e-5)
 
 
 def test_a_damaged_index_that_lost_its_windows_is_described_all_the_same():
