@@ -17,8 +17,8 @@ def merge_first(rows: Tensor, count: int) -> Tensor:
 
     The first row stands for the whole text and stays what it is. Among the others the two clusters whose members are
     most alike on average (UPGMA, by cosine) become one until ``count // 2 - 1`` are left. Their means, scaled to unit
-    length, are next, the largest cluster first; then all the clusters' members but the nearest to each mean, the
-    farthest first. Which rows are merged has no gradient, the means have.
+    length, are next, the largest cluster first; then all of the clusters' members but the first of each, the coarsest,
+    in their order. Which rows are merged has no gradient, the means have.
 
     Args:
         rows: ``[..., k, dim]`` of unit length, k at least ``count``.
@@ -33,21 +33,14 @@ def merge_first(rows: Tensor, count: int) -> Tensor:
     kept = count // 2 - 1
     with torch.no_grad():
         owners, sizes = _clusters(members, kept)
+        numbers = torch.arange(count - 1, device=rows.device)
+        # Of equally large ones the one whose first member comes first; what is no cluster any more comes last.
+        largest = (sizes * count - numbers).masked_fill(sizes == 0, -1).argsort(dim=1, descending=True)[:, :kept]
+        # Not the one nearest to its mean: two are equally near, and rounding would choose.
+        others = (owners == numbers).int().argsort(dim=1, stable=True)[:, : count - 1 - kept]
     belongs = nn.functional.one_hot(owners, count - 1).to(members.dtype)
     means = nn.functional.normalize(belongs.mT @ members, dim=-1)
-    with torch.no_grad():
-        numbers = torch.arange(count - 1, device=rows.device)
-        # Of equally large ones the one whose first member comes first; an empty cluster comes last.
-        largest = (sizes * count - numbers).masked_fill(sizes == 0, -1).argsort(dim=1, descending=True)[:, :kept]
-        likeness = (members * (belongs @ means)).sum(dim=-1)
-        nearest = torch.full_like(likeness, -2).scatter_reduce(1, owners, likeness, "amax").gather(1, owners)
-        # One of each cluster, though two may be as near.
-        spoken = torch.full_like(owners, count).scatter_reduce(
-            1, owners, numbers.where(likeness == nearest, count), "amin"
-        )
-        said = spoken.gather(1, owners) == numbers
-        farthest = likeness.masked_fill(said, 2).argsort(dim=1, stable=True)[:, : count - 1 - kept]
-    return torch.cat([first, _take(means, largest), _take(members, farthest), rest], dim=1).reshape(shape)
+    return torch.cat([first, _take(means, largest), _take(members, others), rest], dim=1).reshape(shape)
 
 
 def _clusters(rows: Tensor, kept: int) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ def test_an_index_of_version_4_answers_as_it_did_and_can_be_worked_with(unpacked
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 5}, "schema version 5, made by a newer release"),
+        ({"schema": 6}, "schema version 6, made by a newer release"),
         ({"schema": None}, "not an index"),
         ({"schema": "1"}, "not an index"),
         ({"precision": "1bit"}, "1bit.*newer release"),
