@@ -16,7 +16,7 @@ _LEAST_SHARED = 4
 def merge_windows(rows: FloatArray, count: int) -> list[FloatArray]:
     """At most ``count`` vectors in place of all ``rows``, for MaxSim over the whole page nearly as good.
 
-    Hierarchical clustering by Ward's method, then the mean of each cluster at unit length, as token pooling does to
+    Hierarchical clustering by complete linkage, then the mean of each cluster at unit length, as token pooling does to
     late interaction over all tokens (Clavié et al. 2024, arXiv 2409.14683). A mean belongs to the window that most of
     its cluster is of; a window without one has that of the cluster with most of its vectors, too.
 
@@ -37,7 +37,7 @@ def merge_windows(rows: FloatArray, count: int) -> list[FloatArray]:
 
     flat, total = rows.reshape(-1, dim), windows * each
     clusters = {row: [row] for row in range(total)}
-    for step, (left, right) in enumerate(linkage(flat, method="ward")[:, :2].astype(int).tolist()):
+    for step, (left, right) in enumerate(linkage(flat, method="complete")[:, :2].astype(int).tolist()):
         clusters[total + step] = clusters.pop(left) + clusters.pop(right)
         if len(clusters) <= count:
             owned = _owned(list(clusters.values()), windows, each)
