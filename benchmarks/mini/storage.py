@@ -72,7 +72,7 @@ def fitted(vectors: FloatArray, starts: npt.NDArray[np.int64], bits: int) -> tup
         for at in range(start, end, WINDOWS_TOGETHER):
             neighbours = vectors[at : min(at + WINDOWS_TOGETHER, end)]
             for window, named in enumerate(schema.vectors(list(neighbours), windows=end - start), at):
-                kept = named[vector_name(tokens)][:tokens]
+                kept = named[vector_name(tokens)]
                 filled[window] = kept[0]
                 filled[window, : len(kept)] = kept
                 total += len(kept)

@@ -243,20 +243,17 @@ class Recipe:
                 raise InputError(f"{where}: {name} needs positions: anchored")
         if self.first_projection and self.dim is None:
             raise InputError(f"{where}: first_projection needs a dim")
-        if self.division_weights is not None:
-            if not self.weighted_queries or self.positions != "anchored":
-                raise InputError(f"{where}: division_weights need weighted_queries: true and positions: anchored")
-            try:
+        if self.division_weights is not None and (not self.weighted_queries or self.positions != "anchored"):
+            raise InputError(f"{where}: division_weights need weighted_queries: true and positions: anchored")
+        if self.merged_tokens is not None and self.alignment_weight:
+            raise InputError(f"{where}: alignment_weight draws Meta Tokens to places; leave out merged_tokens")
+        try:
+            if self.division_weights is not None:
                 check_division_weights(self.division_weights, self.query_tokens)
-            except ModelError as error:
-                raise InputError(f"{where}: {error}") from error
-        if self.merged_tokens is not None:
-            if self.alignment_weight:
-                raise InputError(f"{where}: alignment_weight draws Meta Tokens to places; leave out merged_tokens")
-            try:
+            if self.merged_tokens is not None:
                 check_merged_tokens(self.merged_tokens, self.document_tokens)
-            except ModelError as error:
-                raise InputError(f"{where}: {error}") from error
+        except ModelError as error:
+            raise InputError(f"{where}: {error}") from error
         self._validate_groups(where)
         if not isinstance(self.trainer, Mapping):
             raise InputError(f"{where}: trainer must be a mapping of transformers' TrainingArguments")
