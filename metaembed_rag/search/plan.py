@@ -16,28 +16,35 @@ from metaembed_rag.store.schema import GROUPS, vector_name
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Dot products an exact scan may take before anything was measured: (16,64) over 1,000 points, (4,8) over 32,000. The
+#: Dot products an exact scan may take before anything was measured: (16,64) over 1,000 points, (2,4) over 128,000. The
 #: embedded engine computes 50 to 140 million of 128 dimensions a second on one core, so a scan takes 7 to 30 ms.
 SCAN_DOT_PRODUCTS = 1_024_000
 
 #: Dot products beyond which calibration does not try a scan: half a second and more a query.
 SLOW_DOT_PRODUCTS = 50 * SCAN_DOT_PRODUCTS
 
-#: First tokens are scanned up to here (1 to 10 ms at 50,000) and found through the graph above.
+#: ``MIDDLE`` scans up to here (10 to 20 ms at 50,000); above, first tokens are found through the graph.
 GRAPH_POINTS = 50_000
 
-#: Points that the first tokens hand on, points that ``MIDDLE`` hands on from these, and how many of the latter
-#: each result needs. Over 10,000 real pages (benchmarks/results/throughput.md) the order of (16,64) needs 2,048 first
-#: tokens for a recall@10 of .99; narrowing these by (4,8) halves its time and loses nothing.
+#: Picks candidates for a budget wider than itself, from all points or from those that the first token picked.
+MIDDLE = Budget(4, 8)
+
+#: Points that ``MIDDLE`` hands on from all, and how many of them each result needs. Of 33,535 windows
+#: (benchmarks/results/throughput.md) 1,024 hold .97 of the ten best by (16,64) and all of those by (8,16); 512 hold .96
+#: in four fifths of the time. 2,048 first tokens, narrowed to 512, hold .94 in as much time: one vector does not know
+#: what a detail is asked of.
+SCANNED = 1024
+SCANNED_PER_RESULT = 32
+
+#: Where there is a graph: points that the first tokens hand on, points that ``MIDDLE`` hands on from these, and how
+#: many of the latter each result needs.
 PREFETCH = 2048
 NARROW = 512
 NARROW_PER_RESULT = 16
 
-#: Prefetch sizes that calibration tries, with a quarter of each as the narrower stage.
+#: Candidates that calibration tries: of the first token, with a quarter of each as the narrower stage; of ``MIDDLE``.
 TRIED_PREFETCH = (256, 1024, PREFETCH)
-
-#: Orders candidates between the first token and a budget wider than itself.
-MIDDLE = Budget(4, 8)
+TRIED_SCANNED = (NARROW, SCANNED)
 
 #: Candidates of a graph search, as a multiple of what it must return: at the engine's default the first
 #: 256 hold only 84 % of the exact ones at 100,000 points.
@@ -57,8 +64,9 @@ class Plan:
 
     Attributes:
         budget: the Meta Tokens whose MaxSim is the score.
-        prefetch: points that the first-token stage hands on; None scans all by ``budget`` at once.
-        narrow: points that ``MIDDLE`` hands on from these; None leaves that stage out.
+        prefetch: points that the first-token stage hands on; None leaves that stage out.
+        narrow: points that ``MIDDLE`` hands on from these, or from all; None leaves that stage out. Without either all
+            are scanned by ``budget`` at once.
         hnsw_ef: candidates while the first-token stage searches the graph; None scans instead.
         oversampling: the first stage goes by the 4 bit codes that a "4bit" index keeps in memory, picks so many times
             the points it hands on, and orders these by the stored vectors; None goes by these alone.
@@ -85,7 +93,8 @@ class Plan:
             way = "scan" if self.hnsw_ef is None else f"graph, ef {self.hnsw_ef}"
             parts.append(f"{self.prefetch} candidates by the first token ({way})")
         if self.narrow is not None:
-            parts.append(f"{self.narrow} of them by {MIDDLE}")
+            way = f"of them by {MIDDLE}" if parts else f"candidates by {MIDDLE} (scan)"
+            parts.append(f"{self.narrow} {way}")
         parts.append(f"rescored by {self.budget}" if parts else f"exact scan by {self.budget}")
         if self.oversampling is not None:
             parts[0] += f" of 4 bit codes, {self.oversampling:g} times as many"
@@ -101,9 +110,10 @@ class Plan:
 
     def for_results(self, top_k: int) -> Plan:
         """The plan with stages wide enough for ``top_k`` results."""
-        if self.prefetch is None:
+        handed_on = self.narrow or self.prefetch
+        if handed_on is None:
             return self
-        factor = -(-NARROW_PER_RESULT * top_k // (self.narrow or self.prefetch))
+        factor = -(-NARROW_PER_RESULT * top_k // handed_on)
         if factor <= 1:
             return self
         wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
@@ -141,7 +151,7 @@ def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
 def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] = GROUPS, words: bool = False) -> Plan:
     """The plan for an index of ``points`` points that was never calibrated.
 
-    A scan while it is cheap; beyond, the first token of every page picks candidates and wider vectors order them.
+    A scan while it is cheap; beyond, fewer Meta Tokens pick candidates and the budget's own order them.
 
     Args:
         budget: what the score is made of.
@@ -150,20 +160,20 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
         groups: document Meta Tokens of the stored vectors.
         words: by words too.
     """
+    plan = Plan(budget, whole=needs_whole(budget), words=words)
+    graph = points > GRAPH_POINTS
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
     prefetch = narrow * PREFETCH // NARROW
-    graph = points > GRAPH_POINTS
-    whole = needs_whole(budget)
-    if _dot_products(budget, points) <= SCAN_DOT_PRODUCTS or (prefetch >= points and not graph):
-        return Plan(budget, whole=whole, words=words)
-    return Plan(
-        budget,
-        whole=whole,
-        words=words,
-        prefetch=prefetch,
-        narrow=narrow if _has_middle(budget, groups) else None,
-        hnsw_ef=prefetch * GRAPH_EF_FACTOR if graph else None,
-    )
+    affordable = SCAN_DOT_PRODUCTS if graph else max(SCAN_DOT_PRODUCTS, _dot_products(MIDDLE, points))
+    if _dot_products(budget, points) <= affordable or (prefetch >= points and not graph):
+        return plan
+    if graph:
+        middle = narrow if _has_middle(budget, groups) else None
+        return replace(plan, prefetch=prefetch, narrow=middle, hnsw_ef=prefetch * GRAPH_EF_FACTOR)
+    if not _has_middle(budget, groups):
+        return replace(plan, prefetch=prefetch)
+    scanned = max(SCANNED, SCANNED_PER_RESULT * top_k)
+    return plan if scanned >= points else replace(plan, narrow=scanned)
 
 
 def needs_whole(budget: Budget) -> bool:
@@ -198,6 +208,8 @@ def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
         # The cheapest rung is measured whatever it costs: something must be there to fall back on.
         if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
             yield Plan(budget, whole=whole)
+        if _has_middle(budget, groups) and _dot_products(MIDDLE, points) <= SLOW_DOT_PRODUCTS:
+            yield from (Plan(budget, narrow=narrow, whole=whole) for narrow in TRIED_SCANNED if narrow < points)
         for prefetch in TRIED_PREFETCH:
             if prefetch >= points:
                 continue

@@ -11,7 +11,9 @@ from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import BudgetError
 from metaembed_rag.search.plan import (
     GRAPH_POINTS,
+    MIDDLE,
     PREFETCH,
+    SCANNED,
     Plan,
     build_stages,
     candidate_plans,
@@ -37,15 +39,22 @@ def test_pages_are_ranked_by_all_windows_where_that_is_another_order():
     assert len(plan.stages) == 2
 
 
-def test_a_larger_index_prefetches_by_the_first_token_and_then_through_the_graph():
-    plan = make_plan(Budget(16, 64), points=20_000, top_k=10)
-    assert plan.prefetch is not None
-    assert plan.hnsw_ef is None
-    assert make_plan(Budget(16, 64), points=GRAPH_POINTS + 1, top_k=10).hnsw_ef is not None
+def test_a_larger_index_is_scanned_by_fewer_tokens_and_a_large_one_goes_through_the_graph():
+    plan = make_plan(Budget(16, 64), points=GRAPH_POINTS, top_k=10)
+    assert plan == Plan(Budget(16, 64), narrow=SCANNED, whole=True)
+    assert plan.describe().startswith("1024 candidates by (4,8) (scan), rescored by (16,64)")
+    assert make_plan(MIDDLE, points=GRAPH_POINTS, top_k=10) == Plan(MIDDLE, whole=True)
+    for budget in (MIDDLE, Budget(16, 64)):
+        large = make_plan(budget, points=GRAPH_POINTS + 1, top_k=10)
+        assert large.prefetch == PREFETCH
+        assert large.hnsw_ef == 2 * PREFETCH
 
 
 def test_more_results_ask_for_more_candidates():
-    few, many = (make_plan(Budget(16, 64), points=50_000, top_k=k).prefetch for k in (10, 500))
+    assert make_plan(Budget(16, 64), points=50_000, top_k=100).narrow == 32 * 100
+    # So many are wanted that picking candidates would spare nothing.
+    assert make_plan(Budget(16, 64), points=50_000, top_k=2_000) == Plan(Budget(16, 64), whole=True)
+    few, many = (make_plan(Budget(16, 64), points=100_000, top_k=k).prefetch for k in (10, 500))
     assert few is not None
     assert many is not None
     assert many > few
@@ -67,20 +76,36 @@ def test_more_results_widen_every_stage():
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
-def test_wide_budgets_are_narrowed_in_between_where_that_vector_is_stored():
+def test_calibration_tries_what_an_index_without_calibration_does():
+    for points in (5_000, 20_000, GRAPH_POINTS + 1):
+        tried = set(candidate_plans(points=points))
+        assert {make_plan(budget, points=points, top_k=10) for budget in LADDER} <= tried
+
+
+def test_more_results_widen_a_scan_by_fewer_tokens():
+    plan = Plan(Budget(16, 64), narrow=64)
+    assert plan.for_results(4) == plan
+    assert plan.for_results(40) == Plan(Budget(16, 64), narrow=640)
+
+
+def test_wide_budgets_are_narrowed_where_that_vector_is_stored():
     wide = make_plan(Budget(16, 64), points=20_000, top_k=10)
-    assert wide.prefetch is not None
-    assert wide.narrow is not None
-    assert wide.prefetch > wide.narrow
-    assert make_plan(Budget(16, 64), points=20_000, top_k=10, groups=(1, 4, 64)).narrow is None
-    assert make_plan(Budget(16, 8), points=20_000, top_k=10).narrow is None
-    stages = build_stages(wide, np.zeros((16, 2), dtype=np.float32))
-    assert [(stage.vector, len(np.atleast_2d(stage.query))) for stage in stages] == [
-        ("meta_1", 1),
-        ("meta_8", 4),
-        ("meta_64", 16),
-        ("meta_64", 16),
-    ]
+    large = make_plan(Budget(16, 64), points=2 * GRAPH_POINTS, top_k=10)
+    assert large.prefetch is not None
+    assert large.narrow is not None
+    assert large.prefetch > large.narrow
+    for budget, groups in ((Budget(16, 64), (1, 4, 64)), (Budget(16, 8), GROUPS)):
+        for points in (20_000, 2 * GRAPH_POINTS):
+            plan = make_plan(budget, points=points, top_k=10, groups=groups)
+            assert (plan.prefetch, plan.narrow) == (PREFETCH, None)
+    for plan, first in ((wide, []), (large, [("meta_1", 1)])):
+        stages = build_stages(plan, np.zeros((16, 2), dtype=np.float32))
+        assert [(stage.vector, len(np.atleast_2d(stage.query))) for stage in stages] == [
+            *first,
+            ("meta_8", 4),
+            ("meta_64", 16),
+            ("meta_64", 16),
+        ]
 
 
 def test_stages_send_prefixes():
