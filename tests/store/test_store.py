@@ -55,14 +55,16 @@ def test_prefetching_everything_equals_the_exact_scan(store):
     exact = find(store, budget)
     staged = find(store, budget, plan=Plan(budget, prefetch=40))
     assert ids(find(store, budget, plan=Plan(budget, prefetch=40, narrow=40))) == ids(staged) == ids(exact)
+    assert ids(find(store, budget, plan=Plan(budget, narrow=40))) == ids(exact)
     np.testing.assert_allclose([s.score for s in staged], [s.score for s in exact], atol=1e-5)
 
 
-def test_the_filter_holds_in_the_prefetch_too(store):
+@pytest.mark.parametrize("stage", ["prefetch", "narrow"])
+def test_the_filter_holds_in_the_prefetch_too(store, stage):
     store.write(document(f"d{n}", seed=n, group=n % 10) for n in range(60))
     budget = Budget(16, 64)
     # Three candidates: with a filter on the last stage only, nearly all of them would be filtered away.
-    found = find(store, budget, {"group": 3}, limit=3, plan=Plan(budget, prefetch=3))
+    found = find(store, budget, {"group": 3}, limit=3, plan=Plan(budget, **{stage: 3}))
     assert len(found) == 3
     assert {scored.payload["metadata"]["group"] for scored in found} == {3}
 
