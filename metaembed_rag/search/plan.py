@@ -23,21 +23,19 @@ SCAN_DOT_PRODUCTS = 1_024_000
 #: Dot products beyond which calibration does not try a scan: half a second and more a query.
 SLOW_DOT_PRODUCTS = 50 * SCAN_DOT_PRODUCTS
 
-#: ``MIDDLE`` scans up to here (10 to 20 ms at 50,000); above, first tokens are found through the graph.
+#: ``MIDDLE`` scans up to here (11 ms at 33,535); above, first tokens are found through the graph.
 GRAPH_POINTS = 50_000
 
 #: Picks candidates for a budget wider than itself, from all points or from those that the first token picked.
 MIDDLE = Budget(4, 8)
 
-#: Points that ``MIDDLE`` hands on from all, and how many of them each result needs. Of 33,535 windows
-#: (benchmarks/results/throughput.md) 1,024 hold .97 of the ten best by (16,64) and all of those by (8,16); 512 hold .96
-#: in four fifths of the time. 2,048 first tokens, narrowed to 512, hold .94 in as much time: one vector does not know
-#: what a detail is asked of.
+#: Points that ``MIDDLE`` hands on from all. Of 33,535 windows (benchmarks/results/throughput.md) 1,024 hold .97 of the
+#: ten best by (16,64) and all of those by (8,16); 512 hold .96 in four fifths of the time. 2,048 first tokens, narrowed
+#: to 512, hold .94 in as much time: one vector does not know what a detail is asked of.
 SCANNED = 1024
-SCANNED_PER_RESULT = 32
 
-#: Where there is a graph: points that the first tokens hand on, points that ``MIDDLE`` hands on from these, and how
-#: many of the latter each result needs.
+#: Points that the first tokens hand on, points that ``MIDDLE`` hands on from these, and how many of the latter each
+#: result needs; the other numbers grow with it.
 PREFETCH = 2048
 NARROW = 512
 NARROW_PER_RESULT = 16
@@ -167,13 +165,15 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     affordable = SCAN_DOT_PRODUCTS if graph else max(SCAN_DOT_PRODUCTS, _dot_products(MIDDLE, points))
     if _dot_products(budget, points) <= affordable or (prefetch >= points and not graph):
         return plan
-    if graph:
-        middle = narrow if _has_middle(budget, groups) else None
-        return replace(plan, prefetch=prefetch, narrow=middle, hnsw_ef=prefetch * GRAPH_EF_FACTOR)
-    if not _has_middle(budget, groups):
-        return replace(plan, prefetch=prefetch)
-    scanned = max(SCANNED, SCANNED_PER_RESULT * top_k)
-    return plan if scanned >= points else replace(plan, narrow=scanned)
+    middle = _has_middle(budget, groups)
+    if middle and not graph:
+        return replace(plan, narrow=narrow * SCANNED // NARROW)
+    return replace(
+        plan,
+        prefetch=prefetch,
+        narrow=narrow if middle else None,
+        hnsw_ef=prefetch * GRAPH_EF_FACTOR if graph else None,
+    )
 
 
 def needs_whole(budget: Budget) -> bool:
