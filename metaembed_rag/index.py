@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from metaembed_rag.aio import SERVER_LANES, Lane
 from metaembed_rag.budget import BudgetLike
+from metaembed_rag.embedding.dtypes import Dtype
+from metaembed_rag.embedding.named import NamedModel
 from metaembed_rag.errors import IndexNotFoundError, InputError
 from metaembed_rag.hit import Added, Hit, Hits
 from metaembed_rag.ingest import embed_again
@@ -70,6 +72,8 @@ class MetaEmbedIndex:
         collection: the collection's name on a server or in the local mode.
         api_key: of the server; ``$QDRANT_API_KEY`` otherwise. Never logged.
         model: a MetaEmbed, or a name for ``MetaEmbed.from_pretrained``. Loaded when first needed.
+        dtype: in which the backbone of a model given by its name computes, as for ``MetaEmbed.from_pretrained``. It is
+            no part of the index: what one dtype wrote another may search.
         engine: "edge" is the embedded engine (default for a folder), "local" is qdrant-client's local mode.
         create: False refuses to make a new index (IndexNotFoundError).
         limits: what a document may cost; see ``Limits``.
@@ -98,6 +102,7 @@ class MetaEmbedIndex:
         collection: str = "metaembed",
         api_key: str | None = None,
         model: str | Path | MetaEmbed = "mini",
+        dtype: Dtype | None = None,
         engine: Literal["edge", "local"] | None = None,
         create: bool = True,
         limits: Limits | None = None,
@@ -118,8 +123,10 @@ class MetaEmbedIndex:
                 f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
             )
         self.limits = limits or Limits()
-        self._model_name = model if isinstance(model, (str, Path)) else None
+        self._named = NamedModel(model, dtype) if isinstance(model, (str, Path)) else None
         self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
+        if self._model is not None and dtype is not None:
+            raise InputError("a loaded model computes as it was loaded: leave dtype out, or give the model's name")
         opened = open_engine(
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
@@ -155,16 +162,16 @@ class MetaEmbedIndex:
         """
         if self._address is None:
             return None
-        name = self._model.config.name if self._model_name is None and self._model is not None else self._model_name
-        return {**self._address, "model": str(name)}
+        if self._named is None:
+            return {**self._address, "model": cast("MetaEmbed", self._model).config.name}
+        dtype = {} if self._named.dtype is None else {"dtype": self._named.dtype}
+        return {**self._address, "model": str(self._named.name), **dtype}
 
     @property
     def model(self) -> MetaEmbed:
         """The model, loaded on first use and checked against the index."""
         if self._model is None:
-            from metaembed_rag.embedding.model import MetaEmbed
-
-            self._model = MetaEmbed.from_pretrained(cast("str | Path", self._model_name))
+            self._model = cast("NamedModel", self._named).load()
         self._store.check_model(
             self._model.document_fingerprint, self._model.config.name, former=self._model.fingerprint
         )
@@ -234,14 +241,12 @@ class MetaEmbedIndex:
             InputError: the model was given loaded.
             DocumentError, NothingIndexedError: as for ``add``.
         """
-        if self._model_name is None:
+        if self._named is None:
             raise InputError(
                 "workers load the model themselves, and this index was given a loaded one: "
                 'open it with a name or folder, such as MetaEmbedIndex(..., model="mini")'
             )
-        return self._writer.add(
-            documents, ocr=ocr, metadata=metadata, progress=progress, spread=(spread, self._model_name)
-        )
+        return self._writer.add(documents, ocr=ocr, metadata=metadata, progress=progress, spread=(spread, self._named))
 
     def add_texts(
         self,

@@ -87,15 +87,13 @@ class _Encoder:
     def __init__(self, job: Job, folder: str) -> None:
         import torch
 
-        from metaembed_rag.embedding.model import MetaEmbed
-
         # Relative paths mean the same as where the index is; on other machines as far as that folder exists.
         if os.path.isdir(folder):
             os.chdir(folder)
         # An actor has one processor.
         torch.set_num_threads(1)
         self._job = job
-        self._model = MetaEmbed.from_pretrained(job.model)
+        self._model = job.model.load()
 
     def __call__(self, row: dict[str, str]) -> dict[str, Any]:
         return {"file": row["file"], "outcome": encode_file(self._model, row["file"], self._job)}

@@ -13,9 +13,9 @@ from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from metaembed_rag.embedding.named import NamedModel
 from metaembed_rag.errors import DocumentError, InputError
 from metaembed_rag.ingest import bare_page, embed_pages, file_digest, page_id
 from metaembed_rag.pages import Limits, OcrMode, read_document
@@ -33,13 +33,13 @@ class Job:
     """How the files of one ``add`` are read, and the model that embeds them.
 
     Attributes:
-        model: a name for ``MetaEmbed.from_pretrained``.
+        model: each worker loads its own.
         ocr: as for ``MetaEmbedIndex.add``.
         limits: what a document may cost.
         metadata: JSON values kept with every page.
     """
 
-    model: str | Path
+    model: NamedModel
     ocr: OcrMode
     limits: Limits
     metadata: Mapping[str, Any]
@@ -249,7 +249,5 @@ def _encode(file: str) -> Outcome:
         raise RuntimeError("the worker was not begun")
     if _model is None:
         # Not in _begin: an error there would be told as a process that died.
-        from metaembed_rag.embedding.model import MetaEmbed
-
-        _model = MetaEmbed.from_pretrained(_job.model)
+        _model = _job.model.load()
     return encode_file(_model, file, _job)

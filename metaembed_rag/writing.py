@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from metaembed_rag.embedding.named import NamedModel
 from metaembed_rag.errors import DocumentError, InputError, ModelError, NothingIndexedError
 from metaembed_rag.hit import Added
 from metaembed_rag.ingest import (
@@ -33,8 +34,6 @@ from metaembed_rag.store.store import Store
 from metaembed_rag.workers import Job, Outcome, Spread
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from metaembed_rag.embedding.model import MetaEmbed
 
 logger = logging.getLogger(__name__)
@@ -66,12 +65,12 @@ class Writer:
         ocr: OcrMode,
         metadata: Mapping[str, Any] | None,
         progress: bool | None,
-        spread: tuple[Spread, str | Path] | None = None,
+        spread: tuple[Spread, NamedModel] | None = None,
     ) -> Added:
         """See ``MetaEmbedIndex.add``.
 
         Args:
-            spread: who reads and embeds files instead of this process, and the name of the model they load.
+            spread: who reads and embeds files instead of this process, and the model they load.
         """
         items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else list(documents)
         fixed = dict(metadata or {})

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from metaembed_rag import MetaEmbedIndex
+from metaembed_rag.embedding.named import NamedModel
 from metaembed_rag.errors import DocumentError, InputError, MissingDependencyError
 from metaembed_rag.pages import Limits, Page
 from metaembed_rag.ray import index_with_ray
@@ -72,6 +73,16 @@ def test_two_workers_write_what_one_process_writes_and_go_on_where_they_stopped(
 
 
 @pytest.mark.slow
+def test_workers_compute_in_the_dtype_of_the_index(folder, tmp_path, single):
+    with MetaEmbedIndex(tmp_path / "one.index", dtype="bfloat16") as one:
+        added = one.add(folder, metadata={"team": "harbour"})
+        rounded, exact = one.vectors(added)[added[0]], single[0].vectors(added)[added[0]]
+        assert 1e-5 < np.abs(rounded - exact).max() < 0.1
+        with MetaEmbedIndex(tmp_path / "workers.index", dtype="bfloat16") as other:
+            check_equal(one, other, added, other.add(folder, metadata={"team": "harbour"}, workers=2))
+
+
+@pytest.mark.slow
 def test_workers_that_are_done_leave_nothing_for_the_interpreter_to_warn_of(folder, tmp_path):
     (folder / "2-broken.pdf").unlink()
     command = [sys.executable, "-m", "metaembed_rag.cli", "index", str(folder), "--index", str(tmp_path / "cli.index")]
@@ -118,7 +129,7 @@ class Deadly(str):
 @pytest.mark.slow
 def test_a_document_that_kills_its_worker_again_is_reported_and_takes_no_other_along(folder):
     files = [str(folder / "0.txt"), Deadly(folder / "1.txt"), str(folder / "2.txt")]
-    found = dict(spread_over_processes(files, Job("mini", "auto", Limits(), {}), workers=2))
+    found = dict(spread_over_processes(files, Job(NamedModel("mini"), "auto", Limits(), {}), workers=2))
     assert list(found) == files
     assert [type(outcome) for outcome in found.values()] == [Encoded, DocumentError, Encoded]
     assert "a worker process died" in str(found[files[1]]) and "workers=1" in str(found[files[1]])
@@ -127,7 +138,11 @@ def test_a_document_that_kills_its_worker_again_is_reported_and_takes_no_other_a
 
 def test_workers_that_cannot_start_are_an_error_not_a_skipped_document(folder):
     with pytest.raises(InputError, match="__main__"):
-        list(spread_over_processes([str(folder / "0.txt")], Job(Deadly("x"), "auto", Limits(), {}), workers=2))
+        list(
+            spread_over_processes(
+                [str(folder / "0.txt")], Job(NamedModel(Deadly("x")), "auto", Limits(), {}), workers=2
+            )
+        )
 
 
 def test_nothing_new_starts_no_worker(single, folder, monkeypatch):

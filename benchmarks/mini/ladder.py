@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         no_benchmark(parser)
     if options.token_level is not None and not options.rivals:
         parser.error("--token-level is one of the rivals: pass --rivals too")
-    model = MetaEmbed.from_pretrained(options.model)
+    model = MetaEmbed.from_pretrained(options.model, dtype=options.dtype)
     rivals = _rivals(model, options.token_level) if options.rivals else {}
     report: dict[str, Any] = {
         "model": model.config.name,
@@ -151,6 +151,7 @@ def _markdown(report: dict[str, Any]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, "folder for ladder.json and ladder.md")
     add_financebench(parser)
+    parser.add_argument("--dtype", help="in which the model computes, such as bfloat16; its own otherwise")
     parser.add_argument("--rivals", action="store_true", help="measure BM25 and MiniLM, one vector and all tokens, too")
     parser.add_argument("--token-level", type=Path, help="encoder of token_level.py, one more rival")
     return parser

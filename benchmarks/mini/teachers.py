@@ -35,7 +35,7 @@ from metaembed_rag.training.loss import mmr_scores, parse_groups
 from metaembed_rag.training.recipe import Recipe, find_recipe
 from metaembed_rag.training.teacher import TokenTeacher, weighted_maxsim
 from metaembed_rag.training.teaching import features_of, rarity_of, token_teacher
-from metaembed_rag.training.train import computes_bfloat16, model_config
+from metaembed_rag.training.train import computes_in_bfloat16, model_config
 
 logger = logging.getLogger("teachers")
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder.max_seq_length = recipe.document_length
     pairs = read_sources(options.data, recipe.sources, seed=recipe.seed, missing_negative=recipe.missing_negative)
     rarity = rarity_of(recipe, encoder, pairs)
-    teacher = token_teacher(recipe, encoder, rarity, bf16=recipe.bf16 and computes_bfloat16())
+    teacher = token_teacher(recipe, encoder, rarity, bf16=computes_in_bfloat16(recipe))
     report: dict[str, Any] = {"recipe": options.recipe, "benchmarks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
     for name, folder in folders.items():

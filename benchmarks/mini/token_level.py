@@ -28,7 +28,7 @@ from metaembed_rag.embedding.backbone import MINILM, resolve_backbone
 from metaembed_rag.training.compilation import compile_layers
 from metaembed_rag.training.data import Triplet, read_sources, samples
 from metaembed_rag.training.recipe import Recipe, find_recipe
-from metaembed_rag.training.train import batch_sampler, computes_bfloat16
+from metaembed_rag.training.train import batch_sampler, computes_in_bfloat16
 
 logger = logging.getLogger("token_level")
 
@@ -78,7 +78,7 @@ def _train(encoder: MultiVectorEncoder, recipe: Recipe, pairs: dict[str, list[Tr
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
     rows = list(chain.from_iterable(pairs.values()))
-    bf16 = recipe.bf16 and computes_bfloat16()
+    bf16 = computes_in_bfloat16(recipe)
     encoder.train()
     for step, batch in enumerate(batch_sampler(recipe, pairs), start=1):
         features = []

@@ -10,6 +10,7 @@ import typer
 
 from metaembed_rag.commands.options import (
     CollectionOption,
+    DtypeOption,
     IndexOption,
     JsonOption,
     ModelOption,
@@ -17,6 +18,7 @@ from metaembed_rag.commands.options import (
     UrlOption,
     print_json,
 )
+from metaembed_rag.embedding.dtypes import check_dtype
 from metaembed_rag.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def calibrate(
     collection: CollectionOption = "metaembed",
     tenant: TenantOption = None,
     model: ModelOption = "mini",
+    dtype: DtypeOption = None,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +52,9 @@ def calibrate(
     if plot is not None:
         check_picture(plot)  # before measuring takes its minutes
     texts, labels = (None, None) if queries is None else read_queries(queries)
-    with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
+    with MetaEmbedIndex(
+        index, url=url, collection=collection, tenant=tenant, model=model, dtype=check_dtype(dtype), create=False
+    ) as opened:
         found = opened.calibrate(texts, labels=labels, progress=False if as_json else None)
     if plot is not None:
         found.plot(plot)

@@ -8,6 +8,7 @@ import typer
 
 from metaembed_rag.commands.options import (
     CollectionOption,
+    DtypeOption,
     IndexOption,
     JsonOption,
     ModelOption,
@@ -15,6 +16,7 @@ from metaembed_rag.commands.options import (
     UrlOption,
     print_json,
 )
+from metaembed_rag.embedding.dtypes import check_dtype
 
 
 def index(
@@ -24,6 +26,7 @@ def index(
     collection: CollectionOption = "metaembed",
     tenant: TenantOption = None,
     model: ModelOption = "mini",
+    dtype: DtypeOption = None,
     ocr: Annotated[str, typer.Option("--ocr", help="auto, never or always.")] = "auto",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that read and embed.")] = 1,
     precision: Annotated[
@@ -47,6 +50,7 @@ def index(
         url=url,
         collection=collection,
         model=model,
+        dtype=check_dtype(dtype),
         tenant=tenant,
         precision=cast("Precision | None", precision),
         page_vectors=page_vectors,

@@ -15,6 +15,10 @@ UrlOption = Annotated[str | None, typer.Option("--url", help="A Qdrant server in
 CollectionOption = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Whose documents, in an index with tenants.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Packaged model, model folder or hub id.")]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option("--dtype", help="In which the model computes: float32, bfloat16 or float16 [default: its own]."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BudgetOption = Annotated[
     str | None,

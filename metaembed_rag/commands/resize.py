@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from metaembed_rag.commands.options import CollectionOption, IndexOption, JsonOption, ModelOption, UrlOption, print_json
+from metaembed_rag.commands.options import (
+    CollectionOption,
+    DtypeOption,
+    IndexOption,
+    JsonOption,
+    ModelOption,
+    UrlOption,
+    print_json,
+)
+from metaembed_rag.embedding.dtypes import check_dtype
 
 
 def resize(
@@ -17,12 +26,15 @@ def resize(
     url: UrlOption = None,
     collection: CollectionOption = "metaembed",
     model: ModelOption = "mini",
+    dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Store fewer or more Meta Tokens of what is in an index."""
     from metaembed_rag.index import MetaEmbedIndex
 
-    with MetaEmbedIndex(index, url=url, collection=collection, model=model, create=False) as opened:
+    with MetaEmbedIndex(
+        index, url=url, collection=collection, model=model, dtype=check_dtype(dtype), create=False
+    ) as opened:
         before = opened.info()
         encoded = opened.resize(document_tokens, progress=False if as_json else None)
         after = opened.info()

@@ -11,6 +11,7 @@ import typer
 from metaembed_rag.commands.options import (
     BudgetOption,
     CollectionOption,
+    DtypeOption,
     IndexOption,
     JsonOption,
     LatencyOption,
@@ -20,6 +21,7 @@ from metaembed_rag.commands.options import (
     UrlOption,
     print_json,
 )
+from metaembed_rag.embedding.dtypes import check_dtype
 from metaembed_rag.errors import InputError
 
 
@@ -30,6 +32,7 @@ def search(
     collection: CollectionOption = "metaembed",
     tenant: TenantOption = None,
     model: ModelOption = "mini",
+    dtype: DtypeOption = None,
     budget: BudgetOption = None,
     latency_ms: LatencyOption = None,
     top_k: TopKOption = 5,
@@ -59,7 +62,9 @@ def search(
         "filter": {"source": source} if source else None,
         "hybrid": hybrid,
     }
-    with MetaEmbedIndex(index, url=url, collection=collection, tenant=tenant, model=model, create=False) as opened:
+    with MetaEmbedIndex(
+        index, url=url, collection=collection, tenant=tenant, model=model, dtype=check_dtype(dtype), create=False
+    ) as opened:
         if explain:
             found = opened.explain(query, **options)
             hits = found.hits

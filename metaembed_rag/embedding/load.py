@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from metaembed_rag.embedding.backbone import download, file_sha256
 from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, QUERY_FOLDER, build_encoder, load_adapter
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
+from metaembed_rag.embedding.dtypes import Dtype, check_dtype, computes_bfloat16
 from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.errors import ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
+
+logger = logging.getLogger(__name__)
 
 #: Models that come with the package, and their folders.
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -24,14 +28,16 @@ MODULES_FILE = "modules.json"
 
 
 def load_model(
-    name: str | Path, *, device: str | None, dtype: str | None, layout: Literal["prepended"] | None
+    name: str | Path, *, device: str | None, dtype: Dtype | None, layout: Literal["prepended"] | None
 ) -> tuple[ModelConfig, MultiVectorEncoder, str, Path, str]:
     """Config, encoder, fingerprint, folder and document fingerprint of a model; arguments as for
     ``MetaEmbed.from_pretrained``.
 
     Raises:
         ModelError: no such model, its files are damaged, or it holds more than data.
+        InputError: no such dtype.
     """
+    check_dtype(dtype)
     if layout not in (None, "prepended"):
         raise ModelError(f"layout must be None or 'prepended', not {layout!r}")
     folder = find_model_folder(name)
@@ -52,6 +58,8 @@ def load_model(
         queries = _contents(folder, folder / QUERY_FOLDER / ADAPTER_FILE)
         whole = fingerprint(_contents(folder, folder / CONFIG_FILE) + weights + queries)
         documents = fingerprint(_document_settings(config) + weights)
+    if dtype == "bfloat16" and not computes_bfloat16(encoder.device.type):
+        logger.warning("this processor emulates bfloat16, which takes fifty times as long as float32: leave dtype out")
     return config, encoder, whole, folder, documents
 
 

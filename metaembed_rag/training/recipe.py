@@ -12,6 +12,7 @@ import yaml
 
 from metaembed_rag.budget import LADDER
 from metaembed_rag.embedding.config import Positions, check_division_weights, check_merged_tokens
+from metaembed_rag.embedding.dtypes import Dtype
 from metaembed_rag.errors import InputError, MetaEmbedError, ModelError
 from metaembed_rag.training.data import Source, Teacher
 
@@ -105,7 +106,7 @@ class Recipe:
     sources: dict[str, Any]
     backbone: str = "all-MiniLM-L6-v2"
     model_type: str = "bert"
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Dtype | None = None
     query_tokens: int = 16
     document_tokens: int = 64
     dim: int | None = 128
@@ -355,7 +356,7 @@ _CHOICES = {
     "positions": (None, *get_args(Positions)),
     "missing_negative": ("drop", "random"),
     "scheduler": ("cosine", "linear", "constant"),
-    "dtype": (None, "float32", "bfloat16", "float16"),
+    "dtype": (None, *get_args(Dtype)),
 }
 
 

@@ -27,6 +27,7 @@ from metaembed_rag.embedding.build import (
     trainable_parameters,
 )
 from metaembed_rag.embedding.config import ModelConfig
+from metaembed_rag.embedding.dtypes import computes_bfloat16
 from metaembed_rag.embedding.families import family_of
 from metaembed_rag.embedding.load import find_model_folder
 from metaembed_rag.embedding.trust import check_folder
@@ -257,7 +258,7 @@ def _arguments(recipe: Recipe, output: Path) -> MultiVectorEncoderTrainingArgume
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
         lr_scheduler_type="constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
-        bf16=recipe.bf16 and computes_bfloat16(),
+        bf16=computes_in_bfloat16(recipe),
         use_cpu=not torch.cuda.is_available(),
         max_length={"query": recipe.query_length, "document": recipe.document_length},
         logging_steps=recipe.log_steps or min(10, recipe.save_steps),
@@ -354,12 +355,9 @@ def _check_tensorboard(recipe: Recipe) -> None:
         )
 
 
-def computes_bfloat16() -> bool:
-    """Whether bfloat16 is computed rather than emulated, which takes fifty times as long as float32."""
-    if torch.cuda.is_available():
-        return True
-    capability = torch.backends.cpu.get_cpu_capability()
-    computes = capability not in ("DEFAULT", "AVX2")
-    if not computes:
-        logger.warning("this processor (%s) has no bfloat16: training in float32", capability)
-    return computes
+def computes_in_bfloat16(recipe: Recipe) -> bool:
+    """Whether a training by ``recipe`` computes in bfloat16 here; says so where the recipe asks in vain."""
+    if recipe.bf16 and not computes_bfloat16():
+        logger.warning("this processor has no bfloat16: training in float32")
+        return False
+    return recipe.bf16

@@ -407,11 +407,11 @@ def test_two_processes_train_on_mixed_sources(llava, pictures, processes, tmp_pa
     assert losses(tmp_path / "run").keys() == set(range(1, 7))
 
 
-@pytest.mark.parametrize(("capability", "computes"), [("AVX2", False), ("DEFAULT", False), ("AVX512", True)])
-def test_bfloat16_is_used_only_where_it_is_computed(monkeypatch, capability, computes):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert module.computes_bfloat16() is computes
+@pytest.mark.parametrize(("computed", "asked"), [(False, True), (True, True), (False, False), (True, False)])
+def test_bfloat16_is_used_where_it_is_asked_for_and_computed(llava, monkeypatch, caplog, computed, asked):
+    monkeypatch.setattr(module, "computes_bfloat16", lambda: computed)
+    assert module.computes_in_bfloat16(replace(llava, bf16=asked)) is (asked and computed)
+    assert ("no bfloat16" in caplog.text) is (asked and not computed)
 
 
 @pytest.mark.parametrize("stands_in", [True, False])
