@@ -77,6 +77,7 @@ def examine(
     yield from _packages()
     for name, check in (
         ("model", lambda: _model(model)),
+        ("bfloat16", _bfloat16),
         ("engine", _engine),
         ("OCR", _ocr),
     ):
@@ -202,6 +203,14 @@ def _model(name: str) -> Finding:
         "ok",
         f"{name} ({model.fingerprint}) on {model.encoder.device}: {model.config.backbone}{verified}, {seconds:.1f} s",
     )
+
+
+def _bfloat16() -> Finding:
+    from metaembed_rag.embedding.dtypes import computes_bfloat16
+
+    if computes_bfloat16():
+        return Finding("bfloat16", "ok", "computed here: --dtype bfloat16 embeds more pages a second")
+    return Finding("bfloat16", "ok", "only emulated here, slowly: leave --dtype out")
 
 
 def _engine() -> Finding:

@@ -114,8 +114,9 @@ def calibration_table(calibration: Calibration, console: Console | None = None) 
     quality = f"nDCG@{calibration.top_k}" if calibration.labelled else f"overlap@{calibration.top_k}"
     title = f"{calibration.points} windows, {calibration.queries} queries, {calibration.machine}"
     table = Table(title=Text(title), title_justify="left")
+    # Headings on two or three lines leave room for the plans, on a terminal of 80 columns too.
     for name in ("encode ms", "search ms", "total p50 ms", "total p95 ms", quality):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("\n".join(name.replace("@", " @").split()), justify="right", no_wrap=True)
     table.add_column("plan", ratio=1)
     for one in calibration.front:
         figures = (one.encode.p50, one.search.p50, one.total.p50, one.total.p95)

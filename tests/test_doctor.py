@@ -65,6 +65,12 @@ def test_a_broken_engine_ends_with_exit_code_1_and_the_rest_is_still_looked_at(r
     assert "1 of" in out
 
 
+@pytest.mark.parametrize(("computed", "said"), [(True, "--dtype bfloat16 embeds more"), (False, "leave --dtype out")])
+def test_whether_bfloat16_pays_here_is_said(quick, monkeypatch, computed, said):
+    monkeypatch.setattr("metaembed_rag.embedding.dtypes.computes_bfloat16", lambda: computed)
+    assert said in named(examine())["bfloat16"].detail
+
+
 def test_a_missing_package_is_named_with_its_install_command(quick, monkeypatch):
     real = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("peft", "datasets") else real(name))

@@ -14,19 +14,19 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.metrics import ndcg
 from metaembed_rag.search.calibration import Calibration, Measured, Timing
 from metaembed_rag.search.machine import describe_machine
-from metaembed_rag.search.plan import SLOW_DOT_PRODUCTS, Plan, candidate_plans, needs_whole
+from metaembed_rag.search.plan import RESULTS, SLOW_DOT_PRODUCTS, Plan, candidate_plans, has_middle, needs_whole
 from metaembed_rag.search.query import Asked
 from metaembed_rag.search.searcher import Searcher
 from metaembed_rag.store.engine import Scored
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.store import Store
 
-#: Pages compared, as wide as answers usually are; fewer in a small index, most of which any answer would hold.
-TOP_K = 10
+#: ``RESULTS`` pages are compared, as many as answers usually have; of a small index this share, since any answer
+#: would hold most of it.
 COMPARED_SHARE = 4
 
-#: First-token candidates of the reference where an exact scan of the full budget would take too long.
-REFERENCE_PREFETCH = 8192
+#: Candidates of the reference where an exact scan of the full budget would take too long.
+REFERENCE_CANDIDATES = 8192
 
 #: Queries whose stages are timed one by one, and calls of each before anything is timed.
 STAGE_QUERIES = 5
@@ -77,7 +77,7 @@ def calibrate(
         raise InputError("calibrating needs at least one query: the index holds no text to make one from")
     if labels is not None and (missing := [query for query in queries if not list(labels.get(query, ()))]):
         raise InputError(f"{len(missing)} of {len(queries)} queries have no labels; the first is {missing[0]!r}")
-    top_k = max(1, min(TOP_K, store.points // COMPARED_SHARE))
+    top_k = max(1, min(RESULTS, store.points // COMPARED_SHARE))
     codes = schema.precision == "4bit"
     plans = list(candidate_plans(points=store.points, groups=schema.groups, codes=codes, words=schema.words))
     widths = sorted({plan.budget.query for plan in plans})
@@ -114,9 +114,12 @@ def calibrate(
 
 def _reference(points: int, groups: Sequence[int]) -> Plan:
     full = Budget(LADDER[-1].query, groups[-1])
-    if points * full.query * full.document <= SLOW_DOT_PRODUCTS or points <= REFERENCE_PREFETCH:
-        return Plan(full, whole=needs_whole(full))
-    return Plan(full, prefetch=REFERENCE_PREFETCH, whole=needs_whole(full))
+    plan = Plan(full, whole=needs_whole(full))
+    if points * full.query * full.document <= SLOW_DOT_PRODUCTS or points <= REFERENCE_CANDIDATES:
+        return plan
+    if has_middle(full, groups):
+        return replace(plan, narrow=REFERENCE_CANDIDATES)
+    return replace(plan, prefetch=REFERENCE_CANDIDATES)
 
 
 def _encode(searcher: Searcher, queries: Sequence[str], width: int) -> tuple[list[Asked], list[float]]:
@@ -161,7 +164,7 @@ def _gains(queries: Sequence[str], run: _Run, labels: Labels, top_k: int) -> lis
 
 def _stage_times(searcher: Searcher, plan: Plan, asked: Sequence[Asked]) -> tuple[float, ...]:
     """Median milliseconds of each stage."""
-    times = [searcher.time_stages(one, plan, Filter(), TOP_K) for one in asked]
+    times = [searcher.time_stages(one, plan, Filter(), RESULTS) for one in asked]
     return tuple(round(statistics.median(seconds) * 1000, 4) for seconds in zip(*times, strict=True))
 
 

@@ -23,26 +23,29 @@ SCAN_DOT_PRODUCTS = 1_024_000
 #: Dot products beyond which calibration does not try a scan: half a second and more a query.
 SLOW_DOT_PRODUCTS = 50 * SCAN_DOT_PRODUCTS
 
-#: ``MIDDLE`` scans up to here (11 ms at 33,535); above, first tokens are found through the graph.
-GRAPH_POINTS = 50_000
+#: ``MIDDLE`` scans up to here (11 ms at 33,535 points, 27 ms at 86,444); above, the graph of first tokens comes first.
+GRAPH_POINTS = 100_000
 
 #: Picks candidates for a budget wider than itself, from all points or from those that the first token picked.
 MIDDLE = Budget(4, 8)
 
-#: Points that ``MIDDLE`` hands on from all. Of 33,535 windows (benchmarks/results/throughput.md) 1,024 hold .97 of the
-#: ten best by (16,64) and all of those by (8,16); 512 hold .96 in four fifths of the time. 2,048 first tokens, narrowed
-#: to 512, hold .94 in as much time: one vector does not know what a detail is asked of.
-SCANNED = 1024
+#: Points that ``MIDDLE`` hands on, and how many of them each result needs at most. Of 33,535 windows
+#: (benchmarks/results/throughput.md) 1,024 hold .97 of the ten best by (16,64) and all of those by (8,16), of 86,444
+#: (entry 24 of benchmarks/mini/LOG.md) .98 and all.
+NARROW = 1024
+NARROW_PER_RESULT = 32
 
-#: Points that the first tokens hand on, points that ``MIDDLE`` hands on from these, and how many of the latter each
-#: result needs; the other numbers grow with it.
-PREFETCH = 2048
-NARROW = 512
-NARROW_PER_RESULT = 16
+#: Points that the graph hands on to ``MIDDLE``, and as a multiple of what that hands on. One vector does not know what
+#: a detail is asked of: of 86,444 windows 2,048 first tokens hold .93 of the ten best by (16,64), 8,192 hold .97.
+PREFETCH = 8192
+PREFETCH_FACTOR = 4
+
+#: Results that a calibrated plan was measured for.
+RESULTS = 10
 
 #: Candidates that calibration tries: of the first token, with a quarter of each as the narrower stage; of ``MIDDLE``.
-TRIED_PREFETCH = (256, 1024, PREFETCH)
-TRIED_SCANNED = (NARROW, SCANNED)
+TRIED_PREFETCH = (256, 1024, 2048)
+TRIED_SCANNED = (NARROW // 2, NARROW)
 
 #: Candidates of a graph search, as a multiple of what it must return: at the engine's default the first
 #: 256 hold only 84 % of the exact ones at 100,000 points.
@@ -107,13 +110,14 @@ class Plan:
         return ", ".join(self.stages)
 
     def for_results(self, top_k: int) -> Plan:
-        """The plan with stages wide enough for ``top_k`` results."""
+        """A calibrated plan for ``top_k`` results: as it was measured for ``RESULTS``, and wider for more.
+
+        Each result then has as many candidates as it had, or ``NARROW_PER_RESULT`` where these were more.
+        """
         handed_on = self.narrow or self.prefetch
         if handed_on is None:
             return self
-        factor = -(-NARROW_PER_RESULT * top_k // handed_on)
-        if factor <= 1:
-            return self
+        factor = max(1, -(-top_k * min(handed_on, NARROW_PER_RESULT * RESULTS) // (RESULTS * handed_on)))
         wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
         return replace(self, **wider)
 
@@ -160,14 +164,15 @@ def make_plan(budget: Budget, *, points: int, top_k: int, groups: Sequence[int] 
     """
     plan = Plan(budget, whole=needs_whole(budget), words=words)
     graph = points > GRAPH_POINTS
+    middle = has_middle(budget, groups)
     narrow = max(NARROW, NARROW_PER_RESULT * top_k)
-    prefetch = narrow * PREFETCH // NARROW
+    prefetch = max(PREFETCH, PREFETCH_FACTOR * narrow)
     affordable = SCAN_DOT_PRODUCTS if graph else max(SCAN_DOT_PRODUCTS, _dot_products(MIDDLE, points))
-    if _dot_products(budget, points) <= affordable or (prefetch >= points and not graph):
+    spares_nothing = (2 * narrow if middle else prefetch) >= points
+    if _dot_products(budget, points) <= affordable or spares_nothing:
         return plan
-    middle = _has_middle(budget, groups)
-    if middle and not graph:
-        return replace(plan, narrow=narrow * SCANNED // NARROW)
+    if middle and (not graph or prefetch >= points):
+        return replace(plan, narrow=narrow)
     return replace(
         plan,
         prefetch=prefetch,
@@ -208,12 +213,12 @@ def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
         # The cheapest rung is measured whatever it costs: something must be there to fall back on.
         if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
             yield Plan(budget, whole=whole)
-        if _has_middle(budget, groups) and _dot_products(MIDDLE, points) <= SLOW_DOT_PRODUCTS:
+        if has_middle(budget, groups) and _dot_products(MIDDLE, points) <= SLOW_DOT_PRODUCTS:
             yield from (Plan(budget, narrow=narrow, whole=whole) for narrow in TRIED_SCANNED if narrow < points)
-        for prefetch in TRIED_PREFETCH:
+        for prefetch in (*TRIED_PREFETCH, PREFETCH) if graph else TRIED_PREFETCH:
             if prefetch >= points:
                 continue
-            narrows = (None, prefetch // 4) if _has_middle(budget, groups) else (None,)
+            narrows = (None, min(prefetch // PREFETCH_FACTOR, NARROW)) if has_middle(budget, groups) else (None,)
             for ef in (prefetch, prefetch * GRAPH_EF_FACTOR) if graph else (None,):
                 for narrow in narrows:
                     if budget.document > 1 or ef is not None:
@@ -249,5 +254,6 @@ def _dot_products(budget: Budget, points: int) -> int:
     return points * (1 if budget.document == 1 else budget.query * budget.document)
 
 
-def _has_middle(budget: Budget, groups: Sequence[int]) -> bool:
+def has_middle(budget: Budget, groups: Sequence[int]) -> bool:
+    """Whether ``MIDDLE`` can pick candidates for a budget, being narrower and stored."""
     return budget.document > MIDDLE.document and MIDDLE.document in groups

@@ -12,8 +12,8 @@ from metaembed_rag.errors import BudgetError
 from metaembed_rag.search.plan import (
     GRAPH_POINTS,
     MIDDLE,
+    NARROW,
     PREFETCH,
-    SCANNED,
     Plan,
     build_stages,
     candidate_plans,
@@ -26,7 +26,7 @@ from metaembed_rag.store.schema import GROUPS
 
 @pytest.mark.parametrize("budget", LADDER, ids=str)
 def test_a_small_index_is_scanned(budget):
-    assert make_plan(budget, points=PREFETCH, top_k=10) == Plan(budget, whole=needs_whole(budget))
+    assert make_plan(budget, points=2 * NARROW, top_k=10) == Plan(budget, whole=needs_whole(budget))
 
 
 def test_pages_are_ranked_by_all_windows_where_that_is_another_order():
@@ -41,7 +41,7 @@ def test_pages_are_ranked_by_all_windows_where_that_is_another_order():
 
 def test_a_larger_index_is_scanned_by_fewer_tokens_and_a_large_one_goes_through_the_graph():
     plan = make_plan(Budget(16, 64), points=GRAPH_POINTS, top_k=10)
-    assert plan == Plan(Budget(16, 64), narrow=SCANNED, whole=True)
+    assert plan == Plan(Budget(16, 64), narrow=NARROW, whole=True)
     assert plan.describe().startswith("1024 candidates by (4,8) (scan), rescored by (16,64)")
     assert make_plan(MIDDLE, points=GRAPH_POINTS, top_k=10) == Plan(MIDDLE, whole=True)
     for budget in (MIDDLE, Budget(16, 64)):
@@ -54,10 +54,12 @@ def test_more_results_ask_for_more_candidates():
     assert make_plan(Budget(16, 64), points=50_000, top_k=100).narrow == 32 * 100
     # So many are wanted that picking candidates would spare nothing.
     assert make_plan(Budget(16, 64), points=50_000, top_k=2_000) == Plan(Budget(16, 64), whole=True)
-    few, many = (make_plan(Budget(16, 64), points=100_000, top_k=k).prefetch for k in (10, 500))
-    assert few is not None
-    assert many is not None
-    assert many > few
+    few, many = (make_plan(Budget(16, 64), points=200_000, top_k=k) for k in (10, 500))
+    assert (few.prefetch, few.narrow, few.hnsw_ef) == (PREFETCH, NARROW, 2 * PREFETCH)
+    assert (many.prefetch, many.narrow, many.hnsw_ef) == (4 * 32 * 500, 32 * 500, 8 * 32 * 500)
+    # So many that the first token would hand on all: (4,8) looks at them at once.
+    assert make_plan(Budget(16, 64), points=200_000, top_k=2_000) == Plan(Budget(16, 64), narrow=64_000, whole=True)
+    assert make_plan(Budget(16, 8), points=200_000, top_k=2_000) == Plan(Budget(16, 8), whole=True)
 
 
 def test_codes_pick_more_than_they_hand_on_and_are_rescored():
@@ -71,8 +73,12 @@ def test_codes_pick_more_than_they_hand_on_and_are_rescored():
 
 def test_more_results_widen_every_stage():
     plan = Plan(Budget(16, 64), prefetch=256, narrow=64, hnsw_ef=512)
-    assert plan.for_results(4) == plan
-    assert plan.for_results(40) == Plan(Budget(16, 64), prefetch=2560, narrow=640, hnsw_ef=5120)
+    # Up to as many as it was measured for: what was measured is what runs.
+    assert plan.for_results(4) == plan.for_results(10) == plan
+    assert plan.for_results(40) == Plan(Budget(16, 64), prefetch=1024, narrow=256, hnsw_ef=2048)
+    wide = Plan(Budget(16, 64), prefetch=8192, narrow=1024)
+    assert wide.for_results(32) == wide
+    assert wide.for_results(40) == Plan(Budget(16, 64), prefetch=16384, narrow=2048)
     assert Plan.from_dict(plan.to_dict()) == plan
 
 
@@ -84,8 +90,8 @@ def test_calibration_tries_what_an_index_without_calibration_does():
 
 def test_more_results_widen_a_scan_by_fewer_tokens():
     plan = Plan(Budget(16, 64), narrow=64)
-    assert plan.for_results(4) == plan
-    assert plan.for_results(40) == Plan(Budget(16, 64), narrow=640)
+    assert plan.for_results(10) == plan
+    assert plan.for_results(40) == Plan(Budget(16, 64), narrow=256)
 
 
 def test_wide_budgets_are_narrowed_where_that_vector_is_stored():
