@@ -89,6 +89,7 @@ class MetaEmbedIndex:
         server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
+        InputError: a path and a url, or a dtype that is none or for a model that is loaded already.
         IndexLockedError: another process has it open.
         IndexMismatchError: it was made by another model or another version, at another precision or number of
             vectors a page, with or without words, or it is not divided by tenants.
