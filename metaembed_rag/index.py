@@ -124,9 +124,13 @@ class MetaEmbedIndex:
                 f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
             )
         self.limits = limits or Limits()
-        self._named = NamedModel(model, dtype) if isinstance(model, (str, Path)) else None
-        self._model: MetaEmbed | None = None if isinstance(model, (str, Path)) else model
-        if self._model is not None and dtype is not None:
+        self._named: NamedModel | None = None
+        self._model: MetaEmbed | None = None
+        if isinstance(model, (str, Path)):
+            self._named = NamedModel(model, dtype)
+        elif dtype is None:
+            self._model = model
+        else:
             raise InputError("a loaded model computes as it was loaded: leave dtype out, or give the model's name")
         opened = open_engine(
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server

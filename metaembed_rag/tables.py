@@ -111,12 +111,12 @@ def findings_summary(findings: Sequence[Finding], console: Console) -> None:
 def calibration_table(calibration: Calibration, console: Console | None = None) -> None:
     """The Pareto front: one row a plan, from query to answer."""
     console = console or Console()
-    quality = f"nDCG@{calibration.top_k}" if calibration.labelled else f"overlap@{calibration.top_k}"
+    quality = f"{'nDCG' if calibration.labelled else 'overlap'}\n@{calibration.top_k}"
     title = f"{calibration.points} windows, {calibration.queries} queries, {calibration.machine}"
     table = Table(title=Text(title), title_justify="left")
     # Headings on two or three lines leave room for the plans, on a terminal of 80 columns too.
-    for name in ("encode ms", "search ms", "total p50 ms", "total p95 ms", quality):
-        table.add_column("\n".join(name.replace("@", " @").split()), justify="right", no_wrap=True)
+    for name in ("encode\nms", "search\nms", "total\np50\nms", "total\np95\nms", quality):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("plan", ratio=1)
     for one in calibration.front:
         figures = (one.encode.p50, one.search.p50, one.total.p50, one.total.p95)

@@ -35,15 +35,17 @@ MIDDLE = Budget(4, 8)
 NARROW = 1024
 NARROW_PER_RESULT = 32
 
-#: Points that the graph hands on to ``MIDDLE``, and as a multiple of what that hands on. One vector does not know what
-#: a detail is asked of: of 86,444 windows 2,048 first tokens hold .93 of the ten best by (16,64), 8,192 hold .97.
+#: Points that the graph hands on to ``MIDDLE``, at least, and at least how many times what that hands on. One vector
+#: does not know what a detail is asked of: of 86,444 windows 2,048 first tokens hold .93 of the ten best by (16,64),
+#: 8,192 hold .97.
 PREFETCH = 8192
 PREFETCH_FACTOR = 4
 
 #: Results that a calibrated plan was measured for.
 RESULTS = 10
 
-#: Candidates that calibration tries: of the first token, with a quarter of each as the narrower stage; of ``MIDDLE``.
+#: Candidates that calibration tries: of the first token, with a quarter of each as the narrower stage (``NARROW`` at
+#: most); of ``MIDDLE``.
 TRIED_PREFETCH = (256, 1024, 2048)
 TRIED_SCANNED = (NARROW // 2, NARROW)
 
@@ -117,7 +119,9 @@ class Plan:
         handed_on = self.narrow or self.prefetch
         if handed_on is None:
             return self
-        factor = max(1, -(-top_k * min(handed_on, NARROW_PER_RESULT * RESULTS) // (RESULTS * handed_on)))
+        factor = -(-top_k * min(handed_on, NARROW_PER_RESULT * RESULTS) // (RESULTS * handed_on))
+        if factor <= 1:
+            return self
         wider = {name: value and value * factor for name, value in asdict(self).items() if name in _WIDTHS}
         return replace(self, **wider)
 
@@ -206,19 +210,20 @@ def candidate_plans(
 
 def _stored_vector_plans(points: int, groups: Sequence[int]) -> Iterator[Plan]:
     graph = points > GRAPH_POINTS
+    tried = (*TRIED_PREFETCH, PREFETCH) if graph else TRIED_PREFETCH
     for budget in LADDER:
         if budget.document not in groups:
             continue
-        whole = needs_whole(budget)
+        whole, middle = needs_whole(budget), has_middle(budget, groups)
         # The cheapest rung is measured whatever it costs: something must be there to fall back on.
         if _dot_products(budget, points) <= SLOW_DOT_PRODUCTS or budget.document == 1:
             yield Plan(budget, whole=whole)
-        if has_middle(budget, groups) and _dot_products(MIDDLE, points) <= SLOW_DOT_PRODUCTS:
+        if middle and _dot_products(MIDDLE, points) <= SLOW_DOT_PRODUCTS:
             yield from (Plan(budget, narrow=narrow, whole=whole) for narrow in TRIED_SCANNED if narrow < points)
-        for prefetch in (*TRIED_PREFETCH, PREFETCH) if graph else TRIED_PREFETCH:
+        for prefetch in tried:
             if prefetch >= points:
                 continue
-            narrows = (None, min(prefetch // PREFETCH_FACTOR, NARROW)) if has_middle(budget, groups) else (None,)
+            narrows = (None, min(prefetch // PREFETCH_FACTOR, NARROW)) if middle else (None,)
             for ef in (prefetch, prefetch * GRAPH_EF_FACTOR) if graph else (None,):
                 for narrow in narrows:
                     if budget.document > 1 or ef is not None:
