@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from metaembed_rag.aio import SERVER_LANES, Lane
 from metaembed_rag.budget import BudgetLike
 from metaembed_rag.embedding.dtypes import Dtype
-from metaembed_rag.embedding.named import NamedModel
+from metaembed_rag.embedding.named import NamedModel, name_model
 from metaembed_rag.errors import IndexNotFoundError, InputError
 from metaembed_rag.hit import Added, Hit, Hits
 from metaembed_rag.ingest import embed_again
@@ -74,6 +74,7 @@ class MetaEmbedIndex:
         model: a MetaEmbed, or a name for ``MetaEmbed.from_pretrained``. Loaded when first needed.
         dtype: in which the backbone of a model given by its name computes, as for ``MetaEmbed.from_pretrained``. It is
             no part of the index: what one dtype wrote another may search.
+        device: torch device of a model given by its name; None lets torch choose.
         engine: "edge" is the embedded engine (default for a folder), "local" is qdrant-client's local mode.
         create: False refuses to make a new index (IndexNotFoundError).
         limits: what a document may cost; see ``Limits``.
@@ -89,7 +90,7 @@ class MetaEmbedIndex:
         server: how a collection on a server is spread, held and reached; see ``ServerOptions``.
 
     Raises:
-        InputError: a path and a url, or a dtype that is none or for a model that is loaded already.
+        InputError: a path and a url, a dtype that is none, or a dtype or device for a model that is loaded already.
         IndexLockedError: another process has it open.
         IndexMismatchError: it was made by another model or another version, at another precision or number of
             vectors a page, with or without words, or it is not divided by tenants.
@@ -104,6 +105,7 @@ class MetaEmbedIndex:
         api_key: str | None = None,
         model: str | Path | MetaEmbed = "mini",
         dtype: Dtype | None = None,
+        device: str | None = None,
         engine: Literal["edge", "local"] | None = None,
         create: bool = True,
         limits: Limits | None = None,
@@ -124,14 +126,8 @@ class MetaEmbedIndex:
                 f"no index at {self.path}; make one with: metaembed index PATH --index {self.path}"
             )
         self.limits = limits or Limits()
-        self._named: NamedModel | None = None
-        self._model: MetaEmbed | None = None
-        if isinstance(model, (str, Path)):
-            self._named = NamedModel(model, dtype)
-        elif dtype is None:
-            self._model = model
-        else:
-            raise InputError("a loaded model computes as it was loaded: leave dtype out, or give the model's name")
+        self._named = name_model(model, dtype=dtype, device=device)
+        self._model = None if isinstance(model, (str, Path)) else model
         opened = open_engine(
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
@@ -169,8 +165,7 @@ class MetaEmbedIndex:
             return None
         if self._named is None:
             return {**self._address, "model": cast("MetaEmbed", self._model).config.name}
-        dtype = {} if self._named.dtype is None else {"dtype": self._named.dtype}
-        return {**self._address, "model": str(self._named.name), **dtype}
+        return {**self._address, **self._named.arguments()}
 
     @property
     def model(self) -> MetaEmbed:

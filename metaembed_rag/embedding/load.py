@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from metaembed_rag.embedding.backbone import download, file_sha256
 from metaembed_rag.embedding.build import ADAPTER_FILE, HEAD_FILE, QUERY_FOLDER, build_encoder, load_adapter
 from metaembed_rag.embedding.config import CONFIG_FILE, ModelConfig
+from metaembed_rag.embedding.devices import check_device
 from metaembed_rag.embedding.dtypes import Dtype, check_dtype, computes_bfloat16
 from metaembed_rag.embedding.trust import check_folder
 from metaembed_rag.errors import ModelError
@@ -35,9 +36,10 @@ def load_model(
 
     Raises:
         ModelError: no such model, its files are damaged, or it holds more than data.
-        InputError: no such dtype.
+        InputError: no such dtype or device.
     """
     check_dtype(dtype)
+    check_device(device)
     if layout not in (None, "prepended"):
         raise ModelError(f"layout must be None or 'prepended', not {layout!r}")
     folder = find_model_folder(name)

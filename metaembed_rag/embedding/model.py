@@ -92,7 +92,7 @@ class MetaEmbed(Publishable):
 
         Raises:
             ModelError: no such model, its files are damaged, or it holds more than data.
-            InputError: no such dtype.
+            InputError: no such dtype or device.
         """
         return cls(*load_model(name, device=device, dtype=dtype, layout=layout))
 

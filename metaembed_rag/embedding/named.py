@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaembed_rag.embedding.dtypes import Dtype, check_dtype
+from metaembed_rag.errors import InputError
 
 if TYPE_CHECKING:
     from metaembed_rag.embedding.model import MetaEmbed
@@ -19,6 +20,7 @@ class NamedModel:
     Attributes:
         name: a packaged model, a model folder or a hub id.
         dtype: in which its backbone computes; None keeps the checkpoint's own.
+        device: where; None lets torch choose.
 
     Raises:
         InputError: no such dtype.
@@ -26,12 +28,33 @@ class NamedModel:
 
     name: str | Path
     dtype: Dtype | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
+
+    def arguments(self) -> dict[str, str]:
+        """What was given, as JSON values by the names that ``MetaEmbedIndex`` has for them."""
+        given = {"model": str(self.name), "dtype": self.dtype, "device": self.device}
+        return {name: value for name, value in given.items() if value is not None}
 
     def load(self) -> MetaEmbed:
         """The model; errors as of ``MetaEmbed.from_pretrained``."""
         from metaembed_rag.embedding.model import MetaEmbed
 
-        return MetaEmbed.from_pretrained(self.name, dtype=self.dtype)
+        return MetaEmbed.from_pretrained(self.name, dtype=self.dtype, device=self.device)
+
+
+def name_model(
+    model: str | Path | MetaEmbed, *, dtype: Dtype | None = None, device: str | None = None
+) -> NamedModel | None:
+    """How to load a model that is given by its name; None for one that is loaded.
+
+    Raises:
+        InputError: no such dtype, or a model that is loaded and a dtype or device beside it.
+    """
+    if isinstance(model, (str, Path)):
+        return NamedModel(model, dtype, device)
+    if dtype is not None or device is not None:
+        raise InputError("a loaded model stays as it is: leave dtype and device out, or give its name in its place")
+    return None

@@ -51,9 +51,10 @@ def test_what_is_no_dtype_is_refused_before_anything_is_made(dtype, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loaded_model_has_its_dtype_already(model, tmp_path):
-    with pytest.raises(InputError, match="leave dtype out"):
-        MetaEmbedIndex(tmp_path / "x.index", model=model, dtype="bfloat16")
+@pytest.mark.parametrize("given", [{"dtype": "bfloat16"}, {"device": "cpu"}])
+def test_a_loaded_model_has_its_dtype_and_device_already(model, given, tmp_path):
+    with pytest.raises(InputError, match="leave dtype and device out"):
+        MetaEmbedIndex(tmp_path / "x.index", model=model, **given)
     assert not list(tmp_path.iterdir())
 
 

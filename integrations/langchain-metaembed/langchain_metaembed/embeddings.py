@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable, SerializedConstructor, SerializedNotImplemented
@@ -16,6 +15,8 @@ from typing_extensions import Self
 
 from langchain_metaembed.pictures import Picture, open_picture
 from metaembed_rag.budget import LADDER, BudgetLike
+from metaembed_rag.embedding.dtypes import Dtype
+from metaembed_rag.embedding.named import NamedModel, name_model
 from metaembed_rag.errors import InputError
 from metaembed_rag.pages import Limits
 
@@ -43,27 +44,28 @@ class MetaEmbedEmbeddings(Serializable, Embeddings):
     Args:
         model: a MetaEmbed, or a name, folder or hub id for ``MetaEmbed.from_pretrained``.
         device: torch device for a model given by name; None lets torch choose.
+        dtype: in which the backbone of such a model computes, as for ``MetaEmbed.from_pretrained``.
+
+    Raises:
+        InputError: no such dtype, or a dtype or device beside a model that is loaded.
     """
 
-    _name: str | None = PrivateAttr(default=None)
-    _device: str | None = PrivateAttr(default=None)
+    _named: NamedModel | None = PrivateAttr(default=None)
     _model: MetaEmbed | None = PrivateAttr(default=None)
     _load: Callable[[], MetaEmbed] = PrivateAttr()
 
-    def __init__(self, model: str | Path | MetaEmbed = "mini", *, device: str | None = None) -> None:
+    def __init__(
+        self, model: str | Path | MetaEmbed = "mini", *, device: str | None = None, dtype: Dtype | None = None
+    ) -> None:
         super().__init__()
-        named = isinstance(model, (str, Path))
-        if device is not None and not named:
-            raise InputError("a model that is loaded has its device already: leave device out")
-        self._name = str(model) if named else None
-        self._device = device
-        self._load = partial(_from_pretrained, model, device) if isinstance(model, (str, Path)) else lambda: model
+        self._named = name_model(model, dtype=dtype, device=device)
+        self._load = (lambda: cast("MetaEmbed", model)) if self._named is None else self._named.load
 
     @classmethod
     def from_index(cls, index: MetaEmbedIndex) -> Self:
         """The embeddings of an index's own model, which is not loaded a second time."""
         embeddings = cls()
-        embeddings._name = None
+        embeddings._named = None
         embeddings._load = lambda: index.model
         return embeddings
 
@@ -150,20 +152,14 @@ class MetaEmbedEmbeddings(Serializable, Embeddings):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        return {"model": self._name, "device": self._device}
+        return {} if self._named is None else self._named.arguments()
 
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """The constructor's arguments; "not implemented" for a model that was given loaded, which has no name."""
-        return super().to_json() if self._name is not None else self.to_json_not_implemented()
+        return self.to_json_not_implemented() if self._named is None else super().to_json()
 
     def __repr__(self) -> str:
-        return f"MetaEmbedEmbeddings({self._name!r})" if self._name is not None else "MetaEmbedEmbeddings(...)"
-
-
-def _from_pretrained(name: str | Path, device: str | None) -> MetaEmbed:
-    from metaembed_rag import MetaEmbed
-
-    return MetaEmbed.from_pretrained(name, device=device)
+        return "MetaEmbedEmbeddings(...)" if self._named is None else f"MetaEmbedEmbeddings({str(self._named.name)!r})"
 
 
 def _flat(vectors: FloatArray) -> list[list[float]]:

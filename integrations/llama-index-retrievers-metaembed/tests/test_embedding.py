@@ -129,13 +129,26 @@ def test_the_first_meta_token_serves_any_vector_store(model):
     np.testing.assert_allclose(embedding.get_query_embedding("x"), first, atol=1e-5)
 
 
-def test_it_is_rebuilt_from_its_fields(model):
-    embedding = MetaEmbedEmbedding(model, meta_tokens="first", device="cpu", embed_batch_size=3)
+def test_it_is_rebuilt_from_its_fields():
+    embedding = MetaEmbedEmbedding("mini", meta_tokens="first", device="cpu", dtype="float32", embed_batch_size=3)
     again = MetaEmbedEmbedding.from_json(embedding.to_json())
     assert again.to_dict() == embedding.to_dict()
-    assert (again.model_name, again.meta_tokens, again.device, again.embed_batch_size) == ("mini", "first", "cpu", 3)
+    assert (again.model_name, again.meta_tokens, again.embed_batch_size) == ("mini", "first", 3)
+    assert (again.device, again.dtype) == ("cpu", "float32")
     assert again.get_query_embedding("x") == embedding.get_query_embedding("x")
     assert pickle.loads(pickle.dumps(again)).to_dict() == embedding.to_dict(), "as pipelines with workers do"
-    for unknown in ({"unknown": 1}, {"meta_tokens": "some"}):
+    for unknown in ({"unknown": 1}, {"meta_tokens": "some"}, {"dtype": "bf16"}):
         with pytest.raises(ValueError, match=next(iter(unknown))):
             MetaEmbedEmbedding(**unknown)
+
+
+@pytest.mark.parametrize("given", [{"dtype": "bfloat16"}, {"device": "cpu"}])
+def test_a_loaded_model_has_its_dtype_and_device_already(model, given):
+    with pytest.raises(InputError, match="leave dtype and device out"):
+        MetaEmbedEmbedding(model, **given)
+
+
+def test_a_model_by_name_computes_in_the_dtype_that_is_asked_for():
+    embedding = MetaEmbedEmbedding(dtype="bfloat16")
+    embedding.get_query_embedding("x")
+    assert str(embedding._loaded().encoder[0].model.dtype) == "torch.bfloat16"

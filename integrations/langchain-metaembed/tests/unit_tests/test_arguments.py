@@ -150,8 +150,9 @@ def test_a_latency_is_a_number_above_zero(latency):
 def test_embeddings_of_another_kind_or_model_are_refused(read_index):
     with pytest.raises(InputError, match="MetaEmbedEmbeddings"):
         MetaEmbedVectorStore.from_texts(["x"], FakeEmbeddings(size=4))
-    with pytest.raises(InputError, match="leave device out"):
-        MetaEmbedEmbeddings(read_index.model, device="cpu")
+    for given in ({"device": "cpu"}, {"dtype": "bfloat16"}):
+        with pytest.raises(InputError, match="leave dtype and device out"):
+            MetaEmbedEmbeddings(read_index.model, **given)
 
 
 def test_a_retriever_needs_an_index_that_exists_and_one_dial(read_index, tmp_path):

@@ -55,3 +55,7 @@ def test_nothing_loads_before_it_is_needed_and_a_missing_model_is_told():
 def test_a_bad_budget_is_refused(embeddings):
     with pytest.raises(BudgetError):
         embeddings.embed_queries_multi(["x"], budget=99)
+
+
+def test_a_model_by_name_computes_in_the_dtype_that_is_asked_for():
+    assert str(MetaEmbedEmbeddings(dtype="bfloat16").model.encoder[0].model.dtype) == "torch.bfloat16"

@@ -62,8 +62,8 @@ def test_what_cannot_be_opened_again_is_not_written_as_if_it_could(read_index):
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_embeddings_are_read_again_without_loading_the_model():
-    held = dumpd(MetaEmbedEmbeddings("some/model", device="cpu"))
-    assert held["kwargs"] == {"model": "some/model", "device": "cpu"}
+    held = dumpd(MetaEmbedEmbeddings("some/model", device="cpu", dtype="bfloat16"))
+    assert held["kwargs"] == {"model": "some/model", "device": "cpu", "dtype": "bfloat16"}
     assert dumpd(load(held, **ALLOWED)) == held
 
 

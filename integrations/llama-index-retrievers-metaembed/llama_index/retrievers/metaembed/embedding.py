@@ -18,6 +18,8 @@ from llama_index.retrievers.metaembed.pictures import Picture, is_named, look_at
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from metaembed_rag.budget import FULL, LADDER, Budget
+from metaembed_rag.embedding.dtypes import Dtype
+from metaembed_rag.embedding.named import NamedModel, name_model
 from metaembed_rag.errors import InputError
 from metaembed_rag.scoring import maxsim
 
@@ -42,10 +44,12 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     Args:
         model: a MetaEmbed, or a name, folder or hub id for ``MetaEmbed.from_pretrained``; loaded when first needed.
         device: torch device for a model given by name; None lets torch choose.
+        dtype: in which the backbone of such a model computes, as for ``MetaEmbed.from_pretrained``.
         meta_tokens: "all", or the "first".
         **kwargs: fields of BaseEmbedding; unknown ones are refused.
 
     Raises:
+        InputError: a dtype or device beside a model that is loaded.
         DocumentError: when embedding: a picture is missing or cannot be read.
         InputError: when embedding: a node's metadata does not name its picture; see ``name_pictures``.
     """
@@ -53,6 +57,7 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",), arbitrary_types_allowed=True, extra="forbid")
 
     device: str | None = Field(default=None, description="The torch device; none lets torch choose.")
+    dtype: Dtype | None = Field(default=None, description="In which the backbone computes; none keeps its own.")
     meta_tokens: Literal["all", "first"] = Field(default="all", description="Meta Tokens in an embedding.")
 
     _model: MetaEmbed | None = PrivateAttr(default=None)
@@ -62,6 +67,7 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
         # LlamaIndex rebuilds components from their fields, where the model goes by model_name.
         kwargs.setdefault("model_name", str(model) if loaded is None else loaded.config.name)
         super().__init__(**kwargs)
+        name_model(model, dtype=self.dtype, device=self.device)
         self._model = loaded
 
     @classmethod
@@ -176,9 +182,7 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     def _loaded(self) -> MetaEmbed:
         with _loading:
             if self._model is None:
-                from metaembed_rag import MetaEmbed
-
-                self._model = MetaEmbed.from_pretrained(self.model_name, device=self.device)
+                self._model = NamedModel(self.model_name, self.dtype, self.device).load()
             return self._model
 
 
