@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from metaembed_rag.errors import BudgetError
 
@@ -67,6 +67,21 @@ LADDER: tuple[Budget, ...] = (Budget(1, 1), Budget(2, 4), Budget(4, 8), Budget(8
 FULL: Budget = LADDER[-1]
 
 
+#: A budget, or the word for whatever an index holds.
+ParsedBudget: TypeAlias = "Budget | Literal['full']"
+
+
+def parse_budget(value: BudgetLike) -> ParsedBudget:
+    """As ``Budget.parse``, but ``"full"`` stays a word: what it comes to depends on the index that is asked.
+
+    Raises:
+        BudgetError: see ``Budget.parse``.
+    """
+    if isinstance(value, str) and _is_full(value):
+        return "full"
+    return Budget.parse(value)
+
+
 def _advice(value: object) -> str:
     rungs = ", ".join(str(rung) for rung in LADDER)
     return (
@@ -81,11 +96,14 @@ def _partner(query: int) -> int:
     return next((rung.document for rung in LADDER if rung.query >= query), FULL.document)
 
 
+def _is_full(text: str) -> bool:
+    return text.strip().lower() == "full"
+
+
 def _parse_text(text: str) -> BudgetLike:
-    stripped = text.strip().lower()
-    if stripped == "full":
+    if _is_full(text):
         return FULL
-    parts = stripped.strip("()[]").split(",")
+    parts = text.strip().strip("()[]").split(",")
     try:
         numbers = [int(part) for part in parts]
     except ValueError:

@@ -168,6 +168,11 @@ class MetaEmbedIndex:
         return {**self._address, **self._named.arguments()}
 
     @property
+    def named_model(self) -> NamedModel | None:
+        """How the model is loaded; None for one that was given loaded."""
+        return self._named
+
+    @property
     def model(self) -> MetaEmbed:
         """The model, loaded on first use and checked against the index."""
         if self._model is None:
@@ -259,8 +264,9 @@ class MetaEmbedIndex:
 
         Args:
             texts: what to index.
-            ids: any strings; a text under an id that exists replaces the older one. None derives an id from
-                text and metadata, so that adding the same text twice keeps it once.
+            ids: any strings; a text under an id that exists replaces the older one, also a page of a file, which
+                adding the file again restores. None derives an id from text and metadata, so that adding the same text
+                twice keeps it once.
             metadatas: JSON values, one mapping a text. ``"source"`` becomes the hit's source, and ``"page"``, a whole
                 number from 1, its page.
             embeddings: document Meta Tokens ``[document tokens, dim]`` of each text by this index's model, which
@@ -483,6 +489,11 @@ class MetaEmbedIndex:
             ``{"pages_1m": ..., "pages_100m": ...}``, of so many pages like these in an index resized to that rung.
         """
         return {"path": self.path, **self._store.info(), "calibration": self._retrieval.targets.summary()}
+
+    @property
+    def document_tokens(self) -> tuple[int, ...]:
+        """Document sides that a budget may have, narrowest first: what ``resize`` left."""
+        return self._retrieval.groups
 
     def __len__(self) -> int:
         """Pages in the index."""

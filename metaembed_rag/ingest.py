@@ -48,6 +48,12 @@ def text_id(text: str, metadata: Mapping[str, Any]) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"text\n{text}\n{canonical_json(metadata)}"))
 
 
+def text_source(identifier: str, metadata: Mapping[str, Any]) -> str:
+    """The source of a text: what its metadata says, if that is a text or a number, or else its id."""
+    named = metadata.get("source")
+    return str(named) if isinstance(named, (str, int, float)) and named != "" else identifier
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys: equal values give equal text.
 

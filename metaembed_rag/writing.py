@@ -22,6 +22,7 @@ from metaembed_rag.ingest import (
     group_by_source,
     page_id,
     text_id,
+    text_source,
     whole_page,
 )
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
@@ -125,7 +126,7 @@ class Writer:
             if name is not None and identifier in entries:
                 raise InputError(f"the id {identifier!r} occurs twice")
             entries[identifier] = Page(
-                source=str(values.get("source", identifier)), number=_number(values), text=text, metadata=values
+                source=text_source(identifier, values), number=_number(values), text=text, metadata=values
             )
             order.append(identifier)
             if rows is not None:

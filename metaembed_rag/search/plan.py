@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metaembed_rag.budget import LADDER, Budget, BudgetLike
+from metaembed_rag.budget import FULL, LADDER, Budget, BudgetLike, parse_budget
 from metaembed_rag.errors import BudgetError
 from metaembed_rag.store.engine import Stage
 from metaembed_rag.store.schema import GROUPS, vector_name
@@ -143,9 +143,9 @@ def resolve_budget(value: BudgetLike, groups: Sequence[int]) -> Budget:
     Raises:
         BudgetError: malformed, or a document side that is not stored.
     """
-    budget = Budget.parse(value)
-    if value == "full":
-        return Budget(budget.query, min(budget.document, groups[-1]))
+    budget = parse_budget(value)
+    if budget == "full":
+        return Budget(FULL.query, min(FULL.document, groups[-1]))
     if budget.document not in groups:
         stored = ", ".join(str(group) for group in groups)
         raise BudgetError(

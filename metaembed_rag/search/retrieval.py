@@ -140,7 +140,7 @@ class Retrieval:
 
     def plan(self, budget: BudgetLike, top_k: int) -> Plan:
         """See ``MetaEmbedIndex.plan``."""
-        groups = self._groups
+        groups = self.groups
         wanted = resolve_budget(budget, groups)
         measured = self.targets.plan_for(wanted)
         if measured is not None:
@@ -164,7 +164,7 @@ class Retrieval:
         load = self.targets.load() / 1000
         rungs = self.targets.rungs()
         if not rungs:
-            plans = [self.plan(rung, top_k) for rung in LADDER if rung.document in self._groups]
+            plans = [self.plan(rung, top_k) for rung in LADDER if rung.document in self.groups]
             return [Step(replace(plan, words=words)) for plan in plans]
         fitting = [one for one in rungs if seconds is None or one.total.p50 * load <= seconds]
         steps = [
@@ -188,7 +188,8 @@ class Retrieval:
         return hybrid
 
     @property
-    def _groups(self) -> tuple[int, ...]:
+    def groups(self) -> tuple[int, ...]:
+        """Document Meta Tokens of the stored vectors."""
         schema = self._store.schema
         return GROUPS if schema is None else schema.groups
 

@@ -17,7 +17,7 @@ from metaembed_rag.store.words import Terms
 FloatArray = npt.NDArray[np.float32]
 
 #: Fields of a point that ``Engine.similarities`` gives.
-MATCHED_FIELDS = ["id", "window"]
+MATCHED_FIELDS = ["id", "version", "window"]
 
 #: Ids in one call: keeps messages small on a server.
 IDS_AT_ONCE = 1000

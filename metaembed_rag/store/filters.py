@@ -155,26 +155,30 @@ def _any_of(field: _Field, values: Any) -> Filter:
     """One condition a kind of value, joined by "or"."""
     texts: list[str] = []
     numbers: list[int] = []
+    flagged: list[str] = []
     others: list[Condition] = []
     for value in values:
         if isinstance(value, bool):
-            others.append(Match("flags", (flag(field.keys, value),)))
+            flagged.append(flag(field.keys, value))
         elif isinstance(value, str):
             texts.append(_checked(field.name, value))
         elif isinstance(value, int):
             if not _LEAST <= value <= _MOST:
                 raise FilterError(f"{_shown(field.name)}: {_shown(value)} has more than 64 bits and cannot be compared")
             numbers.append(value)
+            if field.keys and float(value) == value:
+                flagged.append(flag(field.keys, float(value)))
         elif isinstance(value, float) and math.isfinite(value):
             others.append(Range(field.path, (("gte", value), ("lte", value))))
         elif value is None:
             others.append(Missing(field.path))
         else:
             raise FilterError(f"{_shown(field.name)}: {_shown(value)} cannot be compared; {_HELP}")
-    if not (texts or numbers or others):
+    if not (texts or numbers or flagged or others):
         # "Any of nothing" holds for no page: a page without id does not exist.
         return Filter(must=(Missing("id"),))
-    parts: list[Condition] = [Match(field.path, tuple(group)) for group in (texts, numbers) if group]
+    groups: tuple[tuple[str, list[Any]], ...] = ((field.path, texts), (field.path, numbers), ("flags", flagged))
+    parts: list[Condition] = [Match(path, tuple(group)) for path, group in groups if group]
     parts.extend(others)
     return Filter(must=(parts[0],)) if len(parts) == 1 else Filter(should=tuple(parts))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -51,16 +52,12 @@ def by_whole_pages(engine: Engine, stage: Stage, found: Sequence[Scored], condit
     Returns:
         None if a page was replaced in between, as another client of a server may do.
     """
-    asked = {scored.payload["id"]: scored.id for scored in found if not _is_whole(scored)}
-    windows = _windows(engine, stage, list(asked), condition)
-    if any(point not in {one.id for one in windows.get(page, ())} for page, point in asked.items()):
+    asked = [scored for scored in found if not _is_whole(scored)]
+    windows = _windows(engine, stage, [scored.payload["id"] for scored in asked], condition)
+    if any(scored.id not in {one.id for one in windows.get(_key(scored), ())} for scored in asked):
         return None
-
-    def anew(scored: Scored) -> Scored:
-        members = windows.get(scored.payload["id"])
-        return scored if members is None else replace(scored, score=_page_score(members, whole=True))
-
-    return best_per_page([anew(scored) for scored in found])
+    anew = [replace(scored, score=_page_score(windows[_key(scored)], whole=True)) for scored in asked]
+    return best_per_page([*anew, *(scored for scored in found if _is_whole(scored))])
 
 
 def score_pages(engine: Engine, stage: Stage, pages: Sequence[str], condition: Filter) -> dict[str, float]:
@@ -74,16 +71,26 @@ def score_pages(engine: Engine, stage: Stage, pages: Sequence[str], condition: F
     """
     rows = replace(stage, query=np.atleast_2d(stage.query))
     windows = _windows(engine, rows, pages, condition)
-    return {page: _page_score(members, whole=stage.whole) for page, members in windows.items()}
+    scores: dict[str, float] = {}
+    for (page, _), members in windows.items():
+        scores[page] = max(_page_score(members, whole=stage.whole), scores.get(page, -math.inf))
+    return scores
 
 
-def _windows(engine: Engine, stage: Stage, pages: Sequence[str], condition: Filter) -> dict[str, list[Matched]]:
-    """The windows of pages in their order, by page id."""
-    windows: dict[str, dict[int, Matched]] = {}
+def _windows(
+    engine: Engine, stage: Stage, pages: Sequence[str], condition: Filter
+) -> dict[tuple[str, str], list[Matched]]:
+    """The windows of pages in their order, by ``_key``: while one is replaced, both versions of it may be there."""
+    windows: dict[tuple[str, str], dict[int, Matched]] = {}
     for chunk in chunks(pages):
         for matched in _similarities(engine, stage, condition & match("id", *chunk), RUN * len(chunk)):
-            windows.setdefault(matched.payload["id"], {})[matched.payload["window"]] = matched
+            windows.setdefault(_key(matched), {})[matched.payload["window"]] = matched
     return {page: [members[window] for window in sorted(members)] for page, members in windows.items()}
+
+
+def _key(window: Scored | Matched) -> tuple[str, str]:
+    """Whose windows are scored together: those of a page as it was written at one time."""
+    return window.payload["id"], window.payload["version"]
 
 
 def _page_score(windows: Sequence[Matched], *, whole: bool) -> float:

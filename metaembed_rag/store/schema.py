@@ -194,25 +194,25 @@ def _owned(tenant: str | None) -> tuple[str, ...]:
 
 
 def flags(metadata: Mapping[str, Any]) -> list[str]:
-    """Boolean metadata as keywords, one ``flag`` each, at any depth.
+    """Booleans in metadata, and whole numbers written as broken ones, as keywords, one ``flag`` each, at any depth.
 
-    qdrant-edge-py 0.9 never matches a boolean condition, so booleans are matched through these on every
-    engine alike.
+    qdrant-edge-py 0.9 never matches a boolean condition, and no engine takes 2019 and 2019.0 for equal, so these are
+    matched through keywords on every engine alike.
     """
-    return sorted({flag(path, value) for path, value in _booleans(metadata, ())})
+    return sorted({flag(path, value) for path, value in _flagged(metadata, ())})
 
 
-def flag(path: Sequence[str], value: bool) -> str:
-    """The keyword for a boolean at a path of metadata keys."""
+def flag(path: Sequence[str], value: bool | float) -> str:
+    """The keyword for a value at a path of metadata keys."""
     return json.dumps([*path, value], ensure_ascii=False)
 
 
-def _booleans(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
-    if isinstance(value, bool):
+def _flagged(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool | float]]:
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         yield path, value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _booleans(inner, (*path, str(key)))
+            yield from _flagged(inner, (*path, str(key)))
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _booleans(inner, path)
+            yield from _flagged(inner, path)

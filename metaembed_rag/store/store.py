@@ -5,7 +5,8 @@ A document is a set of page points and one record point. Writing version v of a 
 1. its points are written with ``state = pending``: no search sees them;
 2. its record is written, naming v: one point, so this is the moment of commit on every engine;
 3. its points become ``visible``, in one call;
-4. points of other versions are deleted, and
+4. points of other versions are deleted, and pages that other documents had under the same ids: an id names one page,
+   the one written last; and
 5. the record is marked complete (3 to 5 under one lock, so readers in this process see one version).
 
 An embedded engine belongs to one process. Killed before 2, it leaves pending points that no record names: they are
@@ -319,19 +320,9 @@ class Store:
         if not self.exists or not ids:
             return 0
         with self._writing(), self._calling():
-            found: dict[str, set[str]] = {}
-            points: list[str] = []
-            for chunk in chunks(list(dict.fromkeys(ids))):
-                for identifier, payload in self._engine.scroll(
-                    self._my_visible & match("id", *chunk), ["id", "document"]
-                ):
-                    points.append(identifier)
-                    found.setdefault(payload["document"], set()).add(payload["id"])
-            self._forget_pages(found)
-            for chunk in chunks(points):
-                self._engine.delete_ids(chunk)
-            self._changed += len(points)
-            return sum(len(pages) for pages in found.values())
+            return self._delete_pages(
+                self._my_visible & match("id", *chunk) for chunk in chunks(list(dict.fromkeys(ids)))
+            )
 
     def settle(self) -> None:
         """Let the engine build graphs and reclaim space, once enough has changed since it last did.
@@ -726,22 +717,40 @@ class Store:
             for documents in chunks([entry.document.document for entry in pending]):
                 mine = self._my_pages & match("document", *documents)
                 self._engine.delete(Filter(must=(mine,), must_not=(Match("version", versions),)))
-                self._engine.set_payload({"complete": True}, [self._record_id(document) for document in documents])
+            self._evict(self._my_visible, [page for entry in pending for page in entry.page_ids], versions)
+            for records in chunks([self._record_id(entry.document.document) for entry in pending]):
+                self._engine.set_payload({"complete": True}, records)
         self._changed += len(points)
 
-    def _forget_pages(self, found: Mapping[str, set[str]]) -> None:
-        """Bring records in line with the pages about to be deleted."""
+    def _evict(self, visible: Filter, ids: Sequence[str], versions: tuple[str, ...]) -> None:
+        """Delete the pages that documents of other versions than these have under ids."""
+        self._delete_pages(
+            Filter(must=(visible & match("id", *chunk),), must_not=(Match("version", versions),))
+            for chunk in chunks(ids)
+        )
+
+    def _delete_pages(self, conditions: Iterable[Filter]) -> int:
+        """Delete the pages of all points that match; their documents' records first. Returns how many pages."""
+        found: dict[str, set[str]] = {}
+        points: list[str] = []
+        for condition in conditions:
+            for identifier, payload in self._engine.scroll(condition, [TENANT_FIELD, "document", "id"]):
+                points.append(identifier)
+                found.setdefault(_record_of(payload), set()).add(payload["id"])
         gone: list[str] = []
         for chunk in chunks(list(found)):
-            records = self._engine.retrieve([self._record_id(document) for document in chunk])
-            for identifier, record in records.items():
-                left = [page for page in record["page_ids"] if page not in found[record["document"]]]
+            for identifier, record in self._engine.retrieve(chunk).items():
+                left = [page for page in record["page_ids"] if page not in found[identifier]]
                 if left:
                     self._engine.set_payload({"page_ids": left, "digest": ""}, [identifier])
                 else:
                     gone.append(identifier)
         for ids in chunks(gone):
             self._engine.delete_ids(ids)
+        for chunk in chunks(points):
+            self._engine.delete_ids(chunk)
+        self._changed += len(points)
+        return sum(len(pages) for pages in found.values())
 
     def _recover(self, versions: Sequence[str] | None = None) -> None:
         """Finish or undo what a writer left: see the module docstring.
@@ -781,12 +790,15 @@ class Store:
                 for documents in chunks(committed):
                     others = self._my_pages & match("document", *documents)
                     self._engine.delete(Filter(must=(others,), must_not=(Match("version", (version,)),)))
-            mine = [
-                key
+            mine = {
+                key: record
                 for key, record in records.items()
                 if not record["complete"] and (versions is None or record["version"] in versions)
-            ]
-            for ids in chunks(mine):
+            }
+            for record in mine.values():
+                owner = match(TENANT_FIELD, record[TENANT_FIELD]) if TENANT_FIELD in record else Filter()
+                self._evict(_VISIBLE & owner, record["page_ids"], (record["version"],))
+            for ids in chunks(list(mine)):
                 self._engine.set_payload({"complete": True}, ids)
         self._mark(dirty=False)
 

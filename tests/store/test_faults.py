@@ -5,12 +5,15 @@ After each fault a document is exactly what it was or what it was to become, and
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from metaembed_rag.budget import Budget
 from metaembed_rag.errors import StoreError
 from metaembed_rag.search.plan import Plan, build_stages
 from metaembed_rag.store import retry
+from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.filters import Filter
 from metaembed_rag.store.options import ServerOptions
 from metaembed_rag.store.resize import resize
@@ -31,6 +34,8 @@ CASES = [
     *(("local-memory", fault) for fault in ("full", "lost", "partial")),
     *(("server", fault) for fault in ERRORS),
 ]
+#: The same for what is looked at more briefly.
+WRITES = [("edge", "lost"), ("local-memory", "lost"), ("server", "5xx"), ("server", "lost")]
 
 
 @pytest.fixture(autouse=True)
@@ -107,9 +112,37 @@ def test_writing(store, faults, fault, times):
 
 
 @pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
-@pytest.mark.parametrize(
-    ("kind", "fault"), [("edge", "lost"), ("local-memory", "lost"), ("server", "5xx"), ("server", "lost")]
-)
+@pytest.mark.parametrize(("kind", "fault"), WRITES)
+def test_taking_a_page_s_id(store, faults, fault, times):
+    for call in range(1, 60):
+        entry, pages = version(2)
+        store.write([entry])
+        points = [replace(point, id="a/2") for point in document("text", version="text").points]
+        text = WriteDocument("a/2", "a", "text", points)
+        faults.arm(fault, call, times)
+        error = None
+        try:
+            store.write([text])
+        except StoreError as caught:
+            error = caught
+        failed = list(faults.failed)
+        faults.heal()
+        now = seen(store)
+        taken = {("v2", 1), ("v2", 3)}
+        allowed = {(frozenset(pages), False), (frozenset(taken), True)}
+        assert (frozenset(now["a"]), "a/2" in now) in allowed, f"half of it after call {call} ({failed[:1]})"
+        assert error is not None or now["a"] == taken
+        if not failed:
+            break
+        store.write([text])
+        assert seen(store)["a"] == taken
+        assert store._engine.count(Filter()) == 2 * 2 + 1 + 2 + 2 + 1, "leftovers"
+    else:
+        pytest.fail("every call failed")
+
+
+@pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
+@pytest.mark.parametrize(("kind", "fault"), WRITES)
 def test_deleting(store, faults, fault, times):
     for delete in (lambda: store.delete_source("a"), lambda: store.delete_pages(["a/1", "a/2", "a/3"])):
         for call in range(1, 30):

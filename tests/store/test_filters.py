@@ -106,3 +106,17 @@ for _ in range(5000):
 def test_malformed_filters_are_refused(bad):
     with pytest.raises(FilterError):
         parse_filter(bad)
+
+
+def test_a_whole_number_equals_itself_written_as_a_broken_one(store):
+    store.write(document(name, 1, year=year) for name, year in {"f": 2019.0, "i": 2019, "l": [1, 2020.0]}.items())
+    everything = build_stages(Plan(Budget(1, 1)), rows(1, 1))
+
+    def found(**filter):
+        return {scored.payload["document"] for scored in store.search(everything, parse_filter(filter), 9)}
+
+    assert found(year=2019) == found(year=2019.0) == {"f", "i"}
+    assert found(year=[2020, 7]) == {"l"}
+    assert found(year={"not": 2019}) == {"l"}
+    assert found(year={"not_in": [2020]}) == {"f", "i"}
+    assert not found(year=[2**62, True])

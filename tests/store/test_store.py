@@ -19,6 +19,7 @@ from metaembed_rag.errors import (
 )
 from metaembed_rag.scoring import maxsim, page_maxsim
 from metaembed_rag.search.plan import Plan, build_stages
+from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.filters import Filter, parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.store import Store
@@ -145,6 +146,38 @@ def test_delete_source_and_pages(store):
     assert store.delete_pages(["b/1", "b/2", "b/3"]) == 3
     assert store.sources() == ["a"]
     assert store.info()["documents"] == 1
+
+
+def written_back(page):
+    """A text written back under the id of a file's page."""
+    (point,) = document("text").points
+    return WriteDocument(page, "a", "text", [replace(point, id=page, text="written back")])
+
+
+def test_an_id_names_one_page_the_one_written_last(store):
+    store.write([document("a", 3, windows=2), document("b")])
+    store.write([written_back("a/2")])
+    found = find(store)
+    assert sorted(ids(found)) == ["a/1", "a/2", "a/3", "b/1"]
+    assert [scored.payload["text"] for scored in found if scored.payload["id"] == "a/2"] == ["written back"]
+    assert [scored.payload["text"] for scored in store.get(["a/2"])] == ["written back"]
+    assert store.info()["pages"] == 4
+    # The document that lost it must not count as unchanged when it is added again.
+    assert (store.digests(["a"])["a"].page_ids, store.digests(["a"])["a"].digest) == (("a/1", "a/3"), "")
+    store.write([document("a", 3, windows=2)])
+    assert [scored.payload["text"] for scored in store.get(["a/2"])] == ["a 2 0"]
+    assert not store.digests(["a/2"])
+    assert store._engine.count(Filter()) == 3 * 2 + 1 + 1 + 1 + 1, "leftovers"
+
+
+def test_what_was_left_in_two_versions_is_found_once(store):
+    # As a client that was killed between making pages visible and deleting the older ones leaves them on a server.
+    store.write([document("a", 2, windows=2)])
+    kept = store._delete_pages
+    store._delete_pages = lambda conditions: 0
+    store.write([written_back("a/2")])
+    store._delete_pages = kept
+    assert sorted(ids(find(store, plan=Plan(Budget(4, 8), whole=True)))) == ["a/1", "a/2"]
 
 
 def test_a_failing_generator_leaves_nothing_behind(store):

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.budget import BudgetLike, ParsedBudget, parse_budget
 from metaembed_rag.errors import InputError
 from metaembed_rag.index import MetaEmbedIndex
 
@@ -56,7 +56,7 @@ class Dial:
         latency_ms: milliseconds that a search may take.
     """
 
-    budget: Budget | None = None
+    budget: ParsedBudget | None = None
     latency_ms: float | None = None
 
     @classmethod
@@ -76,7 +76,7 @@ class Dial:
             or latency_ms <= 0
         ):
             raise InputError(f"latency_ms must be a number of milliseconds above 0, not {latency_ms!r}")
-        return cls(None if budget is None else Budget.parse(budget), latency_ms)
+        return cls(None if budget is None else parse_budget(budget), latency_ms)
 
     def __bool__(self) -> bool:
         return self.budget is not None or self.latency_ms is not None

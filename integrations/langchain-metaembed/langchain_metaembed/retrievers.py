@@ -17,7 +17,7 @@ from typing_extensions import Self
 from langchain_metaembed.arguments import SEARCH_OPTIONS, Dial, open_index, refuse_unknown
 from langchain_metaembed.documents import to_documents
 from langchain_metaembed.json_filter import json_filter
-from metaembed_rag.budget import Budget
+from metaembed_rag.budget import BudgetLike, ParsedBudget, parse_budget
 from metaembed_rag.index import MetaEmbedIndex
 
 
@@ -44,7 +44,7 @@ class MetaEmbedRetriever(BaseRetriever):
 
     index: MetaEmbedIndex
     k: int = Field(default=4, ge=1)
-    budget: Budget | None = None
+    budget: BudgetLike | None = None
     latency_ms: float | None = None
     filter: dict[str, Any] | None = None
     hybrid: bool | None = None
@@ -53,8 +53,8 @@ class MetaEmbedRetriever(BaseRetriever):
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _parse_budget(cls, value: Any) -> Budget | None:
-        return None if value is None else Budget.parse(value)
+    def _parse_budget(cls, value: Any) -> ParsedBudget | None:
+        return None if value is None else parse_budget(value)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -123,8 +123,10 @@ class MetaEmbedRetriever(BaseRetriever):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         written: dict[str, Any] = {"index": self.index.configuration()}
-        if self.budget is not None:
-            written["budget"] = [self.budget.query, self.budget.document]
+        # Whatever was assigned since the retriever was made.
+        budget = None if self.budget is None else parse_budget(self.budget)
+        if budget is not None:
+            written["budget"] = budget if budget == "full" else [budget.query, budget.document]
         if self.filter is not None:
             written["filter"] = json_filter(self.filter)
         return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -90,7 +91,7 @@ class MetaEmbedSearches(VectorStore):
         return _relevant(await self._afind(query, k, options))
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return partial(relevance, query_tokens=(self._dial.budget or FULL).query)
+        return partial(relevance, query_tokens=Budget.parse(self._dial.budget or FULL).query)
 
     # -- by vector and by picture ----------------------------------------------------------------------
 
@@ -100,26 +101,26 @@ class MetaEmbedSearches(VectorStore):
         Args:
             embedding: one vector, as MetaEmbedEmbeddings.embed_query gives it, is compared with the first Meta Token
                 of the pages: the budget is (1, 1). Several, as embed_queries_multi gives them for one query, are
-                compared at the budget of as many.
+                compared at the budget of as many, or with all that a page has where the index keeps fewer.
             k: documents at most.
             **options: see the class.
 
         Raises:
             InputError: no finite vectors of the index's width.
         """
-        return to_documents(self._find(*_by_vector(embedding, k, options)))
+        return to_documents(self._find(*self._by_vector(embedding, k, options)))
 
     async def asimilarity_search_by_vector(self, embedding: Vectors, k: int = 4, **options: Any) -> list[Document]:
         """As ``similarity_search_by_vector``."""
-        return to_documents(await self._afind(*_by_vector(embedding, k, options)))
+        return to_documents(await self._afind(*self._by_vector(embedding, k, options)))
 
     def similarity_search_with_score_by_vector(self, embedding: Vectors, k: int = 4, **options: Any) -> Scores:
         """As ``similarity_search_by_vector``, each document with its score."""
-        return _scored(self._find(*_by_vector(embedding, k, options)))
+        return _scored(self._find(*self._by_vector(embedding, k, options)))
 
     async def asimilarity_search_with_score_by_vector(self, embedding: Vectors, k: int = 4, **options: Any) -> Scores:
         """As ``similarity_search_with_score_by_vector``."""
-        return _scored(await self._afind(*_by_vector(embedding, k, options)))
+        return _scored(await self._afind(*self._by_vector(embedding, k, options)))
 
     def similarity_search_by_image(self, image: Picture, k: int = 4, **options: Any) -> list[Document]:
         """The documents most like a picture.
@@ -177,14 +178,14 @@ class MetaEmbedSearches(VectorStore):
         self, embedding: Vectors, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
     ) -> list[Document]:
         """As ``max_marginal_relevance_search``, for an embedding as ``similarity_search_by_vector`` takes it."""
-        rows, k, options = _by_vector(embedding, k, options)
+        rows, k, options = self._by_vector(embedding, k, options)
         return self._pick(rows, k, fetch_k, lambda_mult, options)
 
     async def amax_marginal_relevance_search_by_vector(
         self, embedding: Vectors, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **options: Any
     ) -> list[Document]:
         """As ``max_marginal_relevance_search_by_vector``."""
-        rows, k, options = _by_vector(embedding, k, options)
+        rows, k, options = self._by_vector(embedding, k, options)
         return await self._apick(rows, k, fetch_k, lambda_mult, options)
 
     # -- inside ----------------------------------------------------------------------------------------
@@ -195,6 +196,22 @@ class MetaEmbedSearches(VectorStore):
         asked = Dial.of(options.get("budget"), options.get("latency_ms"))
         rest = {name: options.get(name) for name in ("filter", "hybrid")}
         return {"query": query, "top_k": k, **rest, **(asked or self._dial).arguments()}
+
+    def _by_vector(self, embedding: Vectors, k: int, options: dict[str, Any]) -> tuple[FloatArray, int, dict[str, Any]]:
+        """Query, ``k`` and options for an embedding: at the budget of its rows, unless the options name one."""
+        try:
+            rows = np.asarray(embedding, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"an embedding is a list of numbers, or one list a Meta Token: {error}") from error
+        if rows.ndim == 1:
+            rows = rows[np.newaxis]
+        if rows.ndim != 2 or not len(rows):
+            raise InputError(f"an embedding is one vector or [Meta Tokens, dim], not of shape {list(rows.shape)}")
+        if not Dial.of(options.get("budget"), options.get("latency_ms")):
+            rung = Budget.parse(min(len(rows), FULL.query))
+            stored = self.index.document_tokens[-1]
+            options = {**options, "budget": replace(rung, document=min(rung.document, stored))}
+        return rows, k, options
 
     def _find(self, query: Any, k: int, options: Mapping[str, Any]) -> Hits:
         return self.index.search(**self._request(query, k, options))
@@ -232,21 +249,6 @@ def _relevant(hits: Hits) -> Scores:
     if hits.hybrid:
         return _scored(hits)
     return [(to_document(hit), relevance(hit.score, query_tokens=hit.budget.query)) for hit in hits]
-
-
-def _by_vector(embedding: Vectors, k: int, options: dict[str, Any]) -> tuple[FloatArray, int, dict[str, Any]]:
-    """Query, ``k`` and options for an embedding: at the budget of its rows, unless the options name one."""
-    try:
-        rows = np.asarray(embedding, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"an embedding is a list of numbers, or one list a Meta Token: {error}") from error
-    if rows.ndim == 1:
-        rows = rows[np.newaxis]
-    if rows.ndim != 2 or not len(rows):
-        raise InputError(f"an embedding is one vector or [Meta Tokens, dim], not of shape {list(rows.shape)}")
-    if not Dial.of(options.get("budget"), options.get("latency_ms")):
-        options = {**options, "budget": Budget.parse(min(len(rows), FULL.query))}
-    return rows, k, options
 
 
 def _candidates(k: int, fetch_k: int) -> int:

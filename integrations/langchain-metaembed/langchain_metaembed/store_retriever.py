@@ -19,7 +19,7 @@ from langchain_metaembed.arguments import (
     whole_dial,
 )
 from langchain_metaembed.mmr import check_lambda
-from metaembed_rag.budget import Budget
+from metaembed_rag.budget import BudgetLike, ParsedBudget, parse_budget
 from metaembed_rag.errors import InputError
 
 #: What each search type takes beside what all of them do.
@@ -48,13 +48,13 @@ class MetaEmbedStoreRetriever(VectorStoreRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     k: int | None = Field(default=None, ge=1)
-    budget: Budget | None = None
+    budget: BudgetLike | None = None
     latency_ms: float | None = Field(default=None, gt=0)
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _parse_budget(cls, value: Any) -> Budget | None:
-        return None if value is None else Budget.parse(value)
+    def _parse_budget(cls, value: Any) -> ParsedBudget | None:
+        return None if value is None else parse_budget(value)
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any

@@ -18,7 +18,7 @@ from langchain_metaembed.embeddings import MetaEmbedEmbeddings
 from langchain_metaembed.searches import MetaEmbedSearches
 from langchain_metaembed.store_retriever import MetaEmbedStoreRetriever, read_arguments
 from langchain_metaembed.writes import MetaEmbedWrites
-from metaembed_rag.budget import Budget, BudgetLike
+from metaembed_rag.budget import BudgetLike, ParsedBudget
 from metaembed_rag.errors import InputError
 from metaembed_rag.index import MetaEmbedIndex
 
@@ -76,7 +76,7 @@ class MetaEmbedVectorStore(MetaEmbedSearches, MetaEmbedWrites):
         return self._embeddings
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> ParsedBudget | None:
         """For searches that name neither a budget nor a latency."""
         return self._dial.budget
 

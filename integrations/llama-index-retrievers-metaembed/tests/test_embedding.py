@@ -12,11 +12,15 @@ from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding, SimilarityMode
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.embeddings import MultiModalEmbedding
+from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.schema import ImageNode, TextNode
-from llama_index.retrievers.metaembed import MetaEmbedEmbedding
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index.retrievers.metaembed import MetaEmbedEmbedding, MetaEmbedVectorStore
 from llama_index.retrievers.metaembed.flat import document_rows, flatten, is_query, query_rows
+from safetensors.numpy import load_file, save_file
 
-from metaembed_rag.errors import DocumentNotFoundError, InputError
+from metaembed_rag import MetaEmbed
+from metaembed_rag.errors import DocumentNotFoundError, InputError, ModelError
 from metaembed_rag.scoring import maxsim
 
 
@@ -152,3 +156,34 @@ def test_a_model_by_name_computes_in_the_dtype_that_is_asked_for():
     embedding = MetaEmbedEmbedding(dtype="bfloat16")
     embedding.get_query_embedding("x")
     assert str(embedding._loaded().encoder[0].model.dtype) == "torch.bfloat16"
+
+
+@pytest.fixture
+def own_model(model, tmp_path):
+    """A folder with a model of other weights that has the packaged model's name."""
+    model.save_pretrained(tmp_path / "own")
+    path = tmp_path / "own" / "projection.safetensors"
+    save_file({name: rows[::-1].copy() for name, rows in load_file(path).items()}, path)
+    return tmp_path / "own"
+
+
+def test_a_store_s_embedding_names_the_model_that_the_store_was_opened_with(own_model):
+    with MetaEmbedVectorStore(":memory:", model=str(own_model)) as store:
+        made = store.embedding
+        expected = made.get_text_embedding("a text")
+        for copy in (pickle.loads(pickle.dumps(made)), MetaEmbedEmbedding.from_dict(made.to_dict())):
+            assert copy.get_text_embedding("a text") == expected
+
+
+def test_no_other_model_stands_in_for_one_that_was_given_loaded(own_model, model):
+    own, packaged = (MetaEmbedEmbedding(loaded) for loaded in (MetaEmbed.from_pretrained(own_model), model))
+    assert get_transformation_hash([TextNode(text="a")], own) != get_transformation_hash([TextNode(text="a")], packaged)
+    copy = pickle.loads(pickle.dumps(own))
+    with pytest.raises(ModelError, match="is not the one"):
+        copy.get_text_embedding("a text")
+    assert pickle.loads(pickle.dumps(packaged)).get_text_embedding("a text") == packaged.get_text_embedding("a text")
+
+
+def test_a_cache_that_mixes_queries_and_documents_is_refused(model):
+    with pytest.raises(InputError, match="IngestionCache"):
+        MetaEmbedEmbedding(model, embeddings_cache=SimpleKVStore())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from llama_index.retrievers.metaembed import MetaEmbedRetriever
@@ -135,3 +136,23 @@ def test_groups_nest(index):
 def test_what_cannot_be_expressed_is_refused(filters):
     with pytest.raises(FilterError):
         to_index_filter(filters)
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("==", 4, {"broken", "whole"}),
+        ("==", 4.0, {"broken", "whole"}),
+        ("!=", 4, {"list"}),
+        ("in", [4], {"broken", "whole"}),
+        ("nin", [4, 3], {"list"}),
+        ("any", [4, 7], {"broken", "whole", "list"}),
+        ("all", [7, 8], {"list"}),
+        ("contains", 7, {"list"}),
+    ],
+)
+def test_a_whole_number_is_one_however_it_is_written(store, operator, value, expected):
+    numbers = {"broken": 4.0, "whole": 4, "list": [7.0, 8]}
+    store.add([TextNode(id_=name, text=name, metadata={"n": n}) for name, n in numbers.items()])
+    filters = MetadataFilters(filters=[MetadataFilter(key="n", value=value, operator=FilterOperator(operator))])
+    assert {node.node_id for node in store.get_nodes(list(numbers), filters)} == expected

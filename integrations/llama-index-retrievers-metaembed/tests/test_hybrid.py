@@ -58,3 +58,15 @@ def test_the_mode_needs_words(filled, hybrid):
         MetaEmbedVectorStore(hybrid).query(
             VectorStoreQuery(query_embedding=embedding, mode=VectorStoreQueryMode.HYBRID)
         )
+
+
+@pytest.mark.parametrize("strings", [["water pump"], ["water pump", "water pump"]], ids=["one", "two"])
+def test_words_are_those_of_the_query_and_not_of_what_was_made_up_for_it(model, strings):
+    with MetaEmbedIndex(":memory:", model=model, hybrid=True) as index:
+        index.add_texts(
+            ["Spare part XK-4471 is for sale", "A pump moves water uphill", "The ferry leaves at six"],
+            ids=["valve", "pump", "ferry"],
+        )
+        bundle = QueryBundle("XK-4471", custom_embedding_strs=strings)
+        found = {entry.node.node_id: entry.score for entry in MetaEmbedRetriever(index).retrieve(bundle)}
+    assert found["valve"] > found["ferry"]

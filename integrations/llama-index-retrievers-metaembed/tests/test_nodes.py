@@ -138,3 +138,23 @@ def test_an_entry_has_no_embedding_and_leaves_the_node_as_it_was():
     before = node.model_copy(deep=True)
     assert "embedding" not in to_entry(node).metadata[HIDDEN]["fields"]
     assert node == before
+
+
+def test_a_text_resource_comes_back_with_all_that_it_says(store):
+    nodes = [
+        Node(id_="typed", text_resource=MediaResource(text="a text", mimetype="text/markdown", url="http://a.test/b")),
+        Node(id_="bare", text_resource=MediaResource(text="a text")),
+        Node(id_="empty", text_resource=MediaResource(mimetype="text/plain")),
+    ]
+    store.add(nodes)
+    assert store.get_nodes(["typed", "bare", "empty"]) == nodes
+
+
+@pytest.mark.parametrize("source", [None, {"a": 1}, 5, "a.pdf"])
+def test_whatever_source_metadata_says_comes_back(store, source):
+    node = TextNode(id_="x", text="a text", metadata={"source": source})
+    other = TextNode(id_="y", text="another text", metadata={"source": source})
+    store.add([node, other])
+    assert store.get_nodes(["x", "y"]) == [node, other]
+    store.delete("None")
+    assert len(store.get_nodes()) == 2

@@ -17,7 +17,7 @@ from llama_index.core.vector_stores import FilterOperator, MetadataFilter, Metad
 from llama_index.retrievers.metaembed import MetaEmbedEmbedding, MetaEmbedRetriever
 from pydantic import Field
 
-from metaembed_rag import LADDER
+from metaembed_rag import LADDER, Page
 from metaembed_rag.errors import (
     BudgetError,
     CorruptDocumentError,
@@ -255,3 +255,28 @@ def test_arguments_that_cannot_be_used(filled, index, arguments, error):
         with pytest.raises(error):
             MetaEmbedRetriever.from_nodes([TextNode(text="x")], index, **arguments)
         assert len(index) == 0, "nothing is indexed for a retriever that cannot be made"
+
+
+def test_the_dial_can_be_turned_between_calls(filled):
+    retriever = MetaEmbedRetriever(filled, budget=1)
+    assert retriever.retrieve(QUESTION)[0].score <= 1
+    retriever.budget = "full"
+    assert retriever.retrieve(QUESTION)[0].score > 1
+    retriever.budget = "nonsense"
+    with pytest.raises(BudgetError):
+        retriever.retrieve(QUESTION)
+    retriever.budget, retriever.latency_ms, retriever.similarity_top_k = None, 10_000, 1
+    assert len(retriever.retrieve(QUESTION)) == 1
+
+
+def test_a_page_of_a_file_that_is_written_back_replaces_it(index, store):
+    index.add(Page("notes.pdf", 1, " ".join(f"Chapter {number} is about harbours." for number in range(120))))
+    index.add(Page("others.pdf", 1, "Bread rises for three hours."))
+    retriever = MetaEmbedRetriever(index)
+    node = retriever.retrieve("harbours")[0].node
+    node.metadata["reviewed"] = True
+    store.add([node])
+    assert len(index) == 2
+    found = retriever.retrieve("harbours")
+    assert [entry.node.node_id for entry in found].count(node.node_id) == 1
+    assert found[0].node.metadata["reviewed"]

@@ -6,11 +6,12 @@ import base64
 from pathlib import Path
 
 import pytest
-from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core import Document, StorageContext, VectorStoreIndex
 from llama_index.core.indices.multi_modal import MultiModalVectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
-from llama_index.core.schema import ImageDocument, ImageNode, MediaResource, Node, QueryBundle
+from llama_index.core.schema import ImageDocument, ImageNode, MediaResource, Node, QueryBundle, TextNode
 from llama_index.core.vector_stores import VectorStoreQuery
+from llama_index.core.vector_stores.types import VectorStoreQueryMode
 from llama_index.retrievers.metaembed import MetaEmbedRetriever, MetaEmbedVectorStore, name_pictures
 
 from metaembed_rag import MetaEmbedIndex
@@ -151,3 +152,29 @@ def test_a_picture_that_a_stock_retriever_drops_is_missed(store, nodes, pictures
     retriever = VectorStoreIndex.from_vector_store(store, embed_model=store.embedding).as_retriever()
     with pytest.raises(InputError, match="as_retriever"):
         retriever.retrieve(QueryBundle("", image_path=pictures["harbour"]))
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_texts_are_found_once_all_pictures_are_deleted(store, pictures, by_id):
+    documents = [
+        Document(doc_id="cat", text="The cat sleeps on the sofa."),
+        ImageDocument(doc_id="boat", image_path=pictures["harbour"], metadata={"file_path": pictures["harbour"]}),
+    ]
+    context = StorageContext.from_defaults(vector_store=store)
+    index = VectorStoreIndex.from_documents(documents, storage_context=context, embed_model=store.embedding)
+    picture = next(node for node in store.get_nodes() if isinstance(node, ImageNode))
+    if by_id:
+        store.delete_nodes([picture.node_id])
+    else:
+        index.delete_ref_doc("boat", delete_from_docstore=True)
+    for found in (index.as_retriever().retrieve("cat"), await index.as_retriever().aretrieve("cat")):
+        assert [entry.node.ref_doc_id for entry in found] == ["cat"]
+    # Ids that never named a picture stay a restriction, whether or not they are there.
+    query = VectorStoreQuery(query_str="cat", similarity_top_k=5, node_ids=["nobody"])
+    assert not store.query(query).nodes
+
+
+def test_mmr_takes_none_as_not_given(store):
+    store.add([TextNode(id_="a", text="a text")])
+    query = VectorStoreQuery(query_str="text", similarity_top_k=1, mode=VectorStoreQueryMode.MMR)
+    assert store.query(query, mmr_prefetch_factor=None).ids == ["a"]

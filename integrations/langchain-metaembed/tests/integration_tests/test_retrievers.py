@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -141,3 +142,14 @@ def test_pages_of_files_name_their_place(index):
     index.add(Page("report.pdf", 3, "Ticket prices rise in spring.", metadata={"year": 2022}))
     (document,) = MetaEmbedVectorStore(index).similarity_search("fares", k=1, filter={"source": "report.pdf"})
     assert document.metadata == {"source": "report.pdf", "page": 3, "year": 2022}
+
+
+@pytest.mark.parametrize("budget", [2, [4, 64], "full"], ids=str)
+def test_the_dial_s_schema_takes_every_way_of_writing_a_budget(index, budget):
+    field = ConfigurableField(id="budget")
+    for retriever in (MetaEmbedRetriever(index=index), MetaEmbedVectorStore(index).as_retriever()):
+        dial = retriever.configurable_fields(budget=field)
+        schema = dial.config_schema()
+        assert schema(configurable={"budget": budget})
+        json.dumps(schema.model_json_schema())
+        assert dial.with_config(configurable={"budget": budget}).invoke("boats")

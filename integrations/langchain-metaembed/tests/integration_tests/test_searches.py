@@ -7,7 +7,7 @@ import pytest
 
 from langchain_metaembed import MetaEmbedEmbeddings, MetaEmbedRetriever, MetaEmbedVectorStore
 from metaembed_rag import LADDER, MetaEmbedIndex, Page
-from metaembed_rag.errors import InputError
+from metaembed_rag.errors import BudgetError, InputError
 
 QUESTION = "When does the boat to Holm depart?"
 TEXTS = [
@@ -145,3 +145,38 @@ def test_an_empty_index_finds_nothing(model):
         assert store.similarity_search(QUESTION) == []
         assert store.max_marginal_relevance_search(QUESTION) == []
         assert store.similarity_search_by_vector(MetaEmbedEmbeddings(model).embed_query(QUESTION)) == []
+
+
+@pytest.fixture
+def narrow(model):
+    with MetaEmbedIndex(":memory:", model=model) as opened:
+        opened.add_texts(TEXTS, ids=list("abcdef"))
+        opened.resize(document_tokens=4)
+        yield MetaEmbedVectorStore(opened)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 12, 16])
+def test_vectors_are_compared_with_what_a_resized_index_keeps(narrow, rows):
+    embedding = narrow.embeddings.embed_queries_multi([QUESTION])[0][:rows]
+    budget = (rows, 1 if rows == 1 else 4)
+    expected = narrow.index.search(embedding, budget=budget, top_k=3)
+    assert ids(narrow.similarity_search_by_vector(embedding, k=3)) == [hit.id for hit in expected]
+    assert narrow.max_marginal_relevance_search_by_vector(embedding, k=3)
+
+
+def test_full_is_what_a_resized_index_keeps(narrow):
+    expected = [hit.id for hit in narrow.index.search(QUESTION, top_k=4)]
+    for found in (
+        narrow.similarity_search(QUESTION, budget="full"),
+        MetaEmbedVectorStore(narrow.index, budget="full").similarity_search(QUESTION),
+        narrow.as_retriever(budget="full").invoke(QUESTION),
+        narrow.as_retriever(budget=1).invoke(QUESTION, budget=" Full"),
+        MetaEmbedRetriever(index=narrow.index, budget="full").invoke(QUESTION),
+        MetaEmbedRetriever(index=narrow.index, budget=1).invoke(QUESTION, budget="full"),
+    ):
+        assert ids(found) == expected
+    with pytest.raises(BudgetError, match="stores prefixes"):
+        narrow.similarity_search(QUESTION, budget=16)
+    full = MetaEmbedVectorStore(narrow.index, budget="full")
+    (_, relevance), *_ = full.similarity_search_with_relevance_scores(QUESTION)
+    assert 0.5 < relevance <= 1

@@ -11,7 +11,7 @@ from langchain_core.indexing import index as index_documents
 
 from langchain_metaembed import MetaEmbedEmbeddings, MetaEmbedLoader, MetaEmbedVectorStore, draw_page
 from langchain_metaembed.pictures import picture_id
-from metaembed_rag import MetaEmbedIndex
+from metaembed_rag import MetaEmbedIndex, Page
 from metaembed_rag.errors import InputError
 
 
@@ -130,3 +130,28 @@ async def test_the_indexing_api_runs_asynchronously_on_a_loader(store, tmp_path)
     (tmp_path / "beans.txt").unlink()
     assert counts(await aindex(loader, records, store, **arguments)) == (0, 0, 1, 1)
     assert held(store, str(tmp_path / "boats.md")) == ["The ferry leaves at six."]
+
+
+def test_a_page_of_a_file_that_is_written_back_replaces_it(model):
+    with MetaEmbedIndex(":memory:", model=model) as index:
+        store = MetaEmbedVectorStore(index)
+        text = " ".join(f"Chapter {number} is about harbours." for number in range(120))
+        pages = [Page("book.pdf", 1, text), Page("book.pdf", 2, "Bread rises for three hours.")]
+        index.add(pages)
+        (document,) = store.similarity_search("harbours", k=1)
+        document.metadata["reviewed"] = True
+        store.add_documents([document])
+        assert len(index) == 2
+        assert store.get_by_ids([document.id])[0].metadata["reviewed"]
+        for budget in (1, 4, "full"):
+            found = store.similarity_search("harbours", budget=budget)
+            assert [one.metadata.get("reviewed") for one in found if one.id == document.id] == [True]
+        assert index.add(pages).added == 2, "adding the file again restores its page"
+        assert "reviewed" not in store.get_by_ids([document.id])[0].metadata
+
+
+def test_a_source_that_is_no_name_names_nothing(model):
+    with MetaEmbedIndex(":memory:", model=model) as index:
+        store = MetaEmbedVectorStore(index)
+        store.add_texts(["one", "two"], [{"source": None}, {"source": {"a": 1}}], ids=["a", "b"])
+        assert index.sources() == ["a", "b"]

@@ -74,3 +74,10 @@ def test_filters_become_json():
         "and": [{"day": {"gte": "2024-05-01T12:00:00+00:00"}}, {"tag": {"in": ["a", "b"]}}, {"page": [1, 2]}]
     }
     json.dumps(json_filter(condition))
+
+
+@pytest.mark.parametrize("budget", [4, (4, 8), "full"], ids=str)
+def test_a_budget_that_was_copied_in_is_written(path, budget):
+    with MetaEmbedRetriever(index=path) as retriever:
+        written = dumps(retriever.model_copy(update={"budget": budget}))
+    assert json.loads(written)["kwargs"]["budget"] == ("full" if budget == "full" else [4, 8])

@@ -73,7 +73,7 @@ class MetaEmbedRetriever(BaseRetriever):
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        self._effort = check_effort(budget, latency_ms)
+        check_effort(budget, latency_ms)
         self.budget = budget
         self.latency_ms = latency_ms
         self.similarity_top_k = check_top_k(similarity_top_k)
@@ -172,7 +172,9 @@ class MetaEmbedRetriever(BaseRetriever):
 
     @property
     def _options(self) -> dict[str, Any]:
-        return {**self._effort, "top_k": self.similarity_top_k, "filter": self._filter, "hybrid": self.hybrid}
+        # Read each time: they may be turned between two calls.
+        effort, top_k = check_effort(self.budget, self.latency_ms), check_top_k(self.similarity_top_k)
+        return {**effort, "top_k": top_k, "filter": self._filter, "hybrid": self.hybrid}
 
 
 def _without_objects(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], dict[str, Any]]:

@@ -16,15 +16,16 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.retrievers.metaembed.flat import flatten
 from llama_index.retrievers.metaembed.pictures import Picture, is_named, look_at, open_picture, picture_of
 from pydantic import ConfigDict, Field, PrivateAttr
+from typing_extensions import Self
 
 from metaembed_rag.budget import FULL, LADDER, Budget
 from metaembed_rag.embedding.dtypes import Dtype
 from metaembed_rag.embedding.named import NamedModel, name_model
-from metaembed_rag.errors import InputError
+from metaembed_rag.errors import InputError, ModelError
 from metaembed_rag.scoring import maxsim
 
 if TYPE_CHECKING:
-    from metaembed_rag import MetaEmbed
+    from metaembed_rag import MetaEmbed, MetaEmbedIndex
 
 _loading = Lock()
 
@@ -49,9 +50,12 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
         **kwargs: fields of BaseEmbedding; unknown ones are refused.
 
     Raises:
-        InputError: a dtype or device beside a model that is loaded.
+        InputError: a dtype or device beside a model that is loaded, or an ``embeddings_cache``: LlamaIndex looks up
+            in it by text alone, and a text is embedded otherwise as a query than as a document. An IngestionCache
+            keeps documents.
         DocumentError: when embedding: a picture is missing or cannot be read.
         InputError: when embedding: a node's metadata does not name its picture; see ``name_pictures``.
+        ModelError: when embedding: no such model, or another one than the configuration was written for.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",), arbitrary_types_allowed=True, extra="forbid")
@@ -59,6 +63,7 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     device: str | None = Field(default=None, description="The torch device; none lets torch choose.")
     dtype: Dtype | None = Field(default=None, description="In which the backbone computes; none keeps its own.")
     meta_tokens: Literal["all", "first"] = Field(default="all", description="Meta Tokens in an embedding.")
+    fingerprint: str | None = Field(default=None, description="The model must have this one; none takes any.")
 
     _model: MetaEmbed | None = PrivateAttr(default=None)
 
@@ -66,9 +71,26 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
         loaded = None if isinstance(model, (str, Path)) else model
         # LlamaIndex rebuilds components from their fields, where the model goes by model_name.
         kwargs.setdefault("model_name", str(model) if loaded is None else loaded.config.name)
+        if loaded is not None:
+            kwargs["fingerprint"] = loaded.fingerprint
         super().__init__(**kwargs)
+        if self.embeddings_cache is not None:
+            raise InputError(
+                "an embeddings_cache would take a query for a document of the same text: leave it out, and give the "
+                "pipeline an IngestionCache"
+            )
         name_model(model, dtype=self.dtype, device=self.device)
         self._model = loaded
+
+    @classmethod
+    def from_index(cls, index: MetaEmbedIndex) -> Self:
+        """The embedding of an index's own model, which is not loaded a second time."""
+        named = index.named_model
+        if named is None:
+            return cls(index.model)
+        made = cls(named.name, dtype=named.dtype, device=named.device, fingerprint=index.model.fingerprint)
+        made._model = index.model
+        return made
 
     @classmethod
     def class_name(cls) -> str:
@@ -182,7 +204,13 @@ class MetaEmbedEmbedding(MultiModalEmbedding):
     def _loaded(self) -> MetaEmbed:
         with _loading:
             if self._model is None:
-                self._model = NamedModel(self.model_name, self.dtype, self.device).load()
+                loaded = NamedModel(self.model_name, self.dtype, self.device).load()
+                if self.fingerprint not in (None, loaded.fingerprint):
+                    raise ModelError(
+                        f"the model {self.model_name!r} ({loaded.fingerprint}) is not the one that this embedding was "
+                        f"made with ({self.fingerprint}): give models of your own by the path of their folder"
+                    )
+                self._model = loaded
             return self._model
 
 

@@ -24,14 +24,14 @@ from llama_index.core.storage.docstore.utils import doc_to_json
 
 from metaembed_rag.errors import InputError, StoreError
 from metaembed_rag.hit import Hit
-from metaembed_rag.ingest import page_id
+from metaembed_rag.ingest import page_id, text_source
 
 #: Metadata key for what an index has no field for: a node's class, relationships, picture. No node shows it.
 HIDDEN = "_llama_index"
 
 _CLASSES: dict[str, type[BaseNode]] = {kind.class_name(): kind for kind in (TextNode, ImageNode, IndexNode, Node)}
 #: What an entry has fields for.
-_OWN = {"id_", "embedding", "metadata", "text", "text_resource"}
+_OWN: dict[str, Any] = {"id_": True, "embedding": True, "metadata": True, "text": True, "text_resource": {"text"}}
 _MEDIA = ("image_resource", "audio_resource", "video_resource")
 
 
@@ -62,7 +62,7 @@ def to_entry(node: BaseNode, text: str | None = None) -> Entry:
         raise InputError(f"node {node.node_id}: the metadata key {HIDDEN!r} is taken; name yours otherwise")
     own = node.get_content(metadata_mode=MetadataMode.NONE)
     entry = Entry(node.node_id, own if text is None else text, dict(node.metadata))
-    if _plain(entry, str(entry.metadata.get("source", entry.id))) == node:
+    if _plain(entry, text_source(entry.id, entry.metadata)) == node:
         return entry
     hidden = {"class": type(node).class_name(), "fields": _fields(node), "ref_doc_id": node.ref_doc_id}
     return entry._replace(metadata={**entry.metadata, HIDDEN: hidden})
@@ -156,9 +156,11 @@ def _fields(node: BaseNode) -> dict[str, Any]:
     fields: dict[str, Any] = node.model_dump(mode="json", exclude=_OWN, exclude_defaults=True)
     for name in ("class_name", "obj"):
         fields.pop(name, None)
+    if not fields.get("text_resource"):
+        fields.pop("text_resource", None)
     if held is not None:
         fields["obj"] = doc_to_json(held)
-    for name in _MEDIA:
+    for name in ("text_resource", *_MEDIA):
         resource = getattr(node, name, None)
         if resource is not None and resource.data is not None:
             # LlamaIndex leaves it out of every dump.
@@ -176,6 +178,8 @@ def _restore(entry: Entry, hidden: Any) -> BaseNode:
             f"node {entry.id}: what was stored with it is not readable by this version ({type(error).__name__}); "
             "index it anew"
         ) from error
-    if entry.text or not isinstance(node, Node):
+    if isinstance(node, Node) and node.text_resource is not None:
+        node.text_resource.text = entry.text or None
+    elif entry.text or not isinstance(node, Node):
         node.set_content(entry.text)
     return node

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def is_text(bundle: QueryBundle) -> bool:
     """Whether ``to_query`` has one text to pass on, and nothing to read or to encode."""
-    return bundle.image_path is None and bundle.embedding is None and len(bundle.embedding_strs) == 1
+    return bundle.image_path is None and bundle.embedding is None and bundle.embedding_strs == [bundle.query_str]
 
 
 def with_words(rows: FloatArray, text: str | None) -> Query:
@@ -32,7 +32,7 @@ def to_query(bundle: QueryBundle, index: MetaEmbedIndex) -> Query:
     With ``image_path`` the picture there, together with the text if there is one. Else ``embedding``, if a
     MetaEmbedEmbedding made it for a query; one of another model, which other retrievers leave in a bundle they share,
     is of no use. Else ``custom_embedding_strs`` or ``query_str``; the Meta Tokens of several texts are averaged, as
-    LlamaIndex averages embeddings.
+    LlamaIndex averages embeddings. Where words count too, they are those of ``query_str``.
 
     Raises:
         DocumentError: there is no picture at ``image_path``, or it cannot be read.
@@ -49,7 +49,7 @@ def to_query(bundle: QueryBundle, index: MetaEmbedIndex) -> Query:
         return {"text": texts[0], "image": image} if texts and texts[0].strip() else image
     if bundle.embedding is not None and is_query(bundle.embedding, index.model.dim):
         return with_words(query_rows(bundle.embedding, index.model.dim), bundle.query_str)
-    if len(texts) == 1:
+    if texts == [bundle.query_str] or (len(texts) == 1 and not bundle.query_str.strip()):
         return texts[0]
     if texts:
         return with_words(unit_rows(index.model.encode_queries(texts).mean(axis=0)), bundle.query_str)

@@ -59,8 +59,8 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
     are refused. ``as_retriever`` gives a MetaEmbedRetriever on the same index, which can be asked with pictures.
 
     A VectorStoreQuery's ``node_ids`` that names nothing but ImageNodes and IndexNodes is no restriction: it is what a
-    VectorStoreIndex remembers of the nodes it has written, and would hide all texts. Give ``node_ids`` among the
-    ``vector_store_kwargs`` to restrict a search to pictures.
+    VectorStoreIndex remembers of the nodes it has written, also once this store has deleted them, and would hide all
+    texts. Give ``node_ids`` among the ``vector_store_kwargs`` to restrict a search to pictures.
 
     A context manager. An index that the store opened is closed with it; one that it was given stays open.
 
@@ -94,6 +94,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
     _index: MetaEmbedIndex = PrivateAttr()
     _opened: bool = PrivateAttr(default=False)
     _pictures_only: tuple[tuple[str, ...], bool] | None = PrivateAttr(default=None)
+    _deleted_pictures: set[str] = PrivateAttr(default_factory=set)
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
     @property
     def embedding(self) -> MetaEmbedEmbedding:
         """The embedding that goes with this store: of the index's own model, which is not loaded twice."""
-        return MetaEmbedEmbedding(self._index.model)
+        return MetaEmbedEmbedding.from_index(self._index)
 
     def as_retriever(self, **options: Any) -> MetaEmbedRetriever:
         """A MetaEmbedRetriever on the same index; its budget or latency is the store's unless given."""
@@ -199,7 +200,7 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         if node_ids is None and filters is None:
             raise InputError("delete_nodes needs node_ids or filters; clear() deletes everything")
         if filters is None:
-            self._index.delete(list(node_ids or ()))
+            self._delete_hits(self._index.get(list(node_ids or ())))
         else:
             self._delete(all_of(to_index_filter(filters), _ids(node_ids)))
 
@@ -303,7 +304,8 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         self, query: VectorStoreQuery, asked: Query, options: dict[str, Any], kwargs: dict[str, Any]
     ) -> VectorStoreQueryResult:
         threshold = check_threshold(query.mmr_threshold, kwargs.get("mmr_threshold"))
-        factor = kwargs.get("mmr_prefetch_factor", _PREFETCH_FACTOR)
+        factor = kwargs.get("mmr_prefetch_factor")
+        factor = _PREFETCH_FACTOR if factor is None else factor
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 <= factor < float("inf"):
             raise InputError(f"mmr_prefetch_factor is a number of at least 1, not {factor!r}")
         rows = asked["vectors"] if isinstance(asked, Mapping) else asked
@@ -326,7 +328,8 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         key = tuple(node_ids)
         if self._pictures_only is None or self._pictures_only[0] != key:
             hits = self._index.get(key)
-            self._pictures_only = key, bool(hits) and all(is_kind(hit, ImageNode, IndexNode) for hit in hits)
+            known = bool(hits) or self._deleted_pictures.issuperset(key)
+            self._pictures_only = key, known and all(_is_picture(hit) for hit in hits)
         return self._pictures_only[1]
 
     def _matching(self, condition: dict[str, Any] | None) -> list[Hit]:
@@ -339,11 +342,19 @@ class MetaEmbedVectorStore(BasePydanticVectorStore):
         return list(self._index.search(direction, budget=LADDER[0], top_k=size, filter=condition))
 
     def _delete(self, condition: dict[str, Any] | None) -> None:
-        self._pictures_only = None
         # Again until nothing is left: the plan of a large calibrated index may find most pages rather than all.
-        while hits := self._matching(condition):
-            if not self._index.delete([hit.id for hit in hits]):
-                break
+        while self._delete_hits(self._matching(condition)):
+            pass
+
+    def _delete_hits(self, hits: Sequence[Hit]) -> int:
+        self._pictures_only = None
+        self._deleted_pictures.update(hit.id for hit in hits if _is_picture(hit))
+        return self._index.delete([hit.id for hit in hits])
+
+
+def _is_picture(hit: Hit) -> bool:
+    """Whether a VectorStoreIndex remembers a hit's node, although the store keeps texts."""
+    return is_kind(hit, ImageNode, IndexNode)
 
 
 def _plain_budget(budget: Any) -> Any:
