@@ -132,6 +132,10 @@ class MetaEmbedIndex:
             path=self.path, url=url, collection=collection, api_key=api_key, engine=engine, server=server
         )
         self._store = Store(opened, tenant=tenant, precision=precision, page_vectors=page_vectors, words=hybrid)
+        if not create and self.path != ":memory:" and not self._store.exists:
+            self._store.close()
+            place = f"in collection {collection!r} at {url}" if self.path is None else f"at {self.path}"
+            raise IndexNotFoundError(f"no index {place}; the one asked for must exist: check both, or make it first")
         self._writer = Writer(self._store, lambda: self.model, self.limits)
         self._retrieval = Retrieval(
             self._store, lambda: self.model, lambda: None if self._model is None else self._model.fingerprint
@@ -452,8 +456,9 @@ class MetaEmbedIndex:
             raise InputError("calibrate takes a list of queries, not a single one: wrap it in a list")
         for query in queries or ():
             check_query(query)
+        relevant = None if labels is None else {query: list(ids) for query, ids in labels.items()}
         with step_progress("calibrating", progress) as advance:
-            return self._retrieval.targets.calibrate(queries, labels=labels, advance=advance)
+            return self._retrieval.targets.calibrate(queries, labels=relevant, advance=advance)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,7 +28,7 @@ from metaembed_rag.ingest import (
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
-from metaembed_rag.store.documents import WriteDocument
+from metaembed_rag.store.documents import Known, WriteDocument
 from metaembed_rag.store.engine import FloatArray
 from metaembed_rag.store.schema import Schema
 from metaembed_rag.store.store import Store
@@ -73,9 +73,10 @@ class Writer:
         Args:
             spread: who reads and embeds files instead of this process, and the model they load.
         """
-        items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else list(documents)
-        fixed = dict(metadata or {})
-        canonical_json(fixed)
+        items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else _listed("documents", documents)
+        if stray := [item for item in items if not isinstance(item, (str, os.PathLike, Page))]:
+            raise InputError(f"documents are paths or Pages, not {type(stray[0]).__name__}")
+        fixed = _metadata(metadata)
         pages = [item for item in items if isinstance(item, Page)]
         paths = [os.fspath(item) for item in items if not isinstance(item, Page)]
         result = Added()
@@ -110,6 +111,7 @@ class Writer:
         """See ``MetaEmbedIndex.add_texts``."""
         if isinstance(texts, str):
             raise InputError("add_texts takes a list of texts, not a single one: wrap it in a list")
+        texts = _listed("texts", texts)
         metas = _aligned("metadatas", metadatas, len(texts))
         names = _aligned("ids", ids, len(texts))
         given = _aligned("embeddings", embeddings, len(texts))
@@ -118,8 +120,7 @@ class Writer:
         order: list[str] = []
         for text, name, meta, rows in zip(texts, names, metas, given, strict=True):
             check_text("each of texts", text)
-            values = dict(meta or {})
-            canonical_json(values)
+            values = _metadata(meta)
             identifier = text_id(text, values) if name is None else check_text("an id", name)
             if not identifier:
                 raise InputError("an id must not be empty; leave ids out to have them made")
@@ -130,12 +131,15 @@ class Writer:
             )
             order.append(identifier)
             if rows is not None:
-                ready[identifier] = np.asarray(rows, dtype=np.float32)
+                ready[identifier] = _rows(rows)
         result = Added(order)
         identifiers = list(entries)
+        known = self._store.digests(identifiers) if self._store.exists else {}
+        if taken := [name for name, document in known.items() if not _is_text(name, document)]:
+            raise InputError(f"{taken[0]!r} is the source of a document in this index: give the text another id")
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
-            self._add_text_chunk(chunk, ready, result)
+            self._add_text_chunk(chunk, ready, known, result)
         self._store.settle()
         return result
 
@@ -203,6 +207,8 @@ class Writer:
 
     def _unchanged(self, document: str, content: str, result: Added) -> bool:
         known = self._store.digests([document]).get(document)
+        if known is not None and _is_text(document, known):
+            raise DocumentError(document, "is the id of a text in this index: delete that, or give it another id")
         if known is None or known.digest != content:
             return False
         result.extend(known.page_ids)
@@ -216,14 +222,15 @@ class Writer:
         result.extend(identifier for identifier, _ in named)
         result.added += len(named)
 
-    def _add_text_chunk(self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], result: Added) -> None:
+    def _add_text_chunk(
+        self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], known: Mapping[str, Known], result: Added
+    ) -> None:
         contents = {
             key: digest(
                 page.text, canonical_json(dict(page.metadata)), *([ready[key].tobytes()] if key in ready else [])
             )
             for key, page in entries.items()
         }
-        known = self._store.digests(list(entries)) if self._store.exists else {}
         new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
         result.unchanged += len(entries) - len(new)
         if not new:
@@ -262,15 +269,43 @@ def _skip(error: DocumentError, result: Added) -> None:
     result.skipped.append(error)
 
 
+def _is_text(document: str, known: Known) -> bool:
+    """Whether a document that is known came as a text, which is its own page; ids of a file's pages are others."""
+    return known.page_ids == (document,)
+
+
+def _metadata(given: object) -> dict[str, Any]:
+    """Metadata that can be stored."""
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"metadata is a mapping, not {type(given).__name__}")
+    values = dict(given or {})
+    canonical_json(values)
+    return values
+
+
+def _rows(given: object) -> FloatArray:
+    """Meta Tokens as they are stored; the store checks their shape."""
+    try:
+        return np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"an embedding is an array of document Meta Tokens, [tokens, dim]: {error}") from error
+
+
 def _number(metadata: Mapping[str, Any]) -> int:
     """The page that a text says it is."""
     page = metadata.get("page")
     return page if isinstance(page, int) and not isinstance(page, bool) and 1 <= page < 2**31 else 1
 
 
+def _listed(name: str, values: object) -> list[Any]:
+    if not isinstance(values, Iterable) or isinstance(values, Mapping):
+        raise InputError(f"{name} must be a list, not {type(values).__name__}")
+    return list(values)
+
+
 def _aligned(name: str, values: Sequence[Any] | None, length: int) -> Sequence[Any]:
     if values is None:
         return [None] * length
-    if isinstance(values, (str, Mapping)) or len(values) != length:
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Sized) or len(values) != length:
         raise InputError(f"{name} must have one entry a text ({length})")
     return values

@@ -11,6 +11,7 @@ from metaembed_rag import LADDER, MetaEmbedIndex, Page
 from metaembed_rag.errors import (
     BudgetError,
     CorruptDocumentError,
+    DocumentError,
     DocumentNotFoundError,
     FilterError,
     IndexClosedError,
@@ -114,6 +115,29 @@ def test_texts_with_ids_are_upserted_and_without_are_kept_once(index):
     assert index.info()["pages"] == 3
 
 
+def test_a_page_of_a_file_can_be_written_back_and_the_file_restores_it(index, folder):
+    page, _ = index.add(folder)
+    index.add_texts(["The ferry is late."], ids=[page], metadatas=[{"source": "desk"}])
+    assert len(index) == 2
+    assert {hit.id: hit.text for hit in index.search("ferry")}[page] == "The ferry is late."
+    assert index.add(folder).added == 1
+    assert index.get([page])[0].source != "desk"
+    assert len(index) == 2
+
+
+def test_texts_and_files_do_not_take_each_other_s_place(index, folder):
+    file = str(folder / "ferry.txt")
+    index.add(file)
+    with pytest.raises(InputError, match="another id"):
+        index.add_texts(["first", "a summary"], ids=["1", file])
+    assert index.sources() == [file], "nothing was written"
+    index.delete(source=file)
+    index.add_texts(["a summary"], ids=[file])
+    with pytest.raises(DocumentError, match="id of a text"):
+        index.add(file)
+    assert [hit.text for hit in index.get([file])] == ["a summary"]
+
+
 def test_long_pages_have_several_windows_and_one_result(index):
     filler = " ".join(f"Paragraph {n} is about gravel and sand." for n in range(200))
     index.add(
@@ -157,6 +181,14 @@ def test_wrong_arguments_are_told(index):
         (lambda: index.search(["x"]), InputError),
         (lambda: index.search("\ud800"), InputError),
         (lambda: index.add_texts(["\ud800"]), InputError),
+        (lambda: index.add_texts(None), InputError),
+        (lambda: index.add_texts(["x"], metadatas=["abc"]), InputError),
+        (lambda: index.add_texts(["x"], metadatas=[[1]]), InputError),
+        (lambda: index.add_texts(["x"], embeddings=["abc"]), InputError),
+        (lambda: index.add_texts(["x"], embeddings=[[[1.0], [1.0, 2.0]]]), InputError),
+        (lambda: index.add(None), InputError),
+        (lambda: index.add([3]), InputError),
+        (lambda: index.add(REPORTS, metadata=["a"]), InputError),
         (lambda: index.add_texts(["x"], ids=["\ud800"]), InputError),
         (lambda: index.add_texts(["x"], ids=[""]), InputError),
         (lambda: index.add_texts(["x"], metadatas=[{"a": "\ud800"}]), InputError),
@@ -201,6 +233,13 @@ def test_an_index_survives_closing_and_a_closed_one_says_so(model, tmp_path):
 def test_no_index_is_made_where_one_was_expected(tmp_path, monkeypatch):
     with pytest.raises(IndexNotFoundError, match="metaembed index"):
         MetaEmbedIndex(tmp_path / "none", create=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IndexNotFoundError, match="must exist"):
+        MetaEmbedIndex(tmp_path / "empty", create=False)
+    with MetaEmbedIndex(tmp_path / "local", engine="local", collection="good") as index:
+        index.add_texts(["x"])
+    with pytest.raises(IndexNotFoundError, match="must exist"):
+        MetaEmbedIndex(tmp_path / "local", engine="local", collection="tpyo", create=False)
     monkeypatch.setenv("METAEMBED_INDEX", str(tmp_path / "elsewhere"))
     with MetaEmbedIndex() as index:
         assert index.path == str(tmp_path / "elsewhere")

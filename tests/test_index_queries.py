@@ -123,6 +123,7 @@ def test_given_embeddings_are_stored_as_they_are(index):
         ("", "empty"),
         (7, "a query is a text"),
         ({}, "mapping"),
+        ({"text": "  "}, "empty"),
         ({"text": "boat", "picture": 1}, "mapping"),
         (np.zeros(128, np.float32), "finite rows"),
         (np.full((2, 128), np.nan, np.float32), "finite rows"),
@@ -135,8 +136,13 @@ def test_what_is_no_query_is_refused(filled, query, message):
 
 
 def test_a_single_query_is_not_many(filled):
-    with pytest.raises(InputError, match="wrap it in a list"):
-        filled.search_many("boat")
+    for query in ("boat", {"text": "boat"}, None, 7):
+        with pytest.raises(InputError, match="wrap it in a list"):
+            filled.search_many(query)
+
+
+def test_queries_may_come_one_by_one(filled):
+    assert [len(hits) for hits in filled.search_many(iter(["boat", "coffee"]), top_k=1)] == [1, 1]
 
 
 @pytest.mark.parametrize("rows", [np.zeros((64, 3)), np.full((64, 128), np.inf), np.zeros(128)])

@@ -73,7 +73,8 @@ def read_queries(path: Path) -> tuple[list[str], dict[str, list[str]] | None]:
         InputError: no such file, or a line that is not what it should be.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # At line feeds alone: JSON may hold what else Python takes for the end of a line.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
     lines = [line for line in lines if line.strip()]

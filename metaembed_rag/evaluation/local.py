@@ -148,7 +148,8 @@ def _read_judgements(root: Path) -> Sequence[Mapping[str, Any]]:
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # At line feeds alone: JSON may hold what else Python takes for the end of a line.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not line.strip():
             continue
         try:

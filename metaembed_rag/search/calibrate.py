@@ -74,7 +74,7 @@ def calibrate(
     if schema is None or store.points == 0:
         raise InputError("an empty index cannot be calibrated: add documents first")
     if not queries:
-        raise InputError("calibrating needs at least one query: the index holds no text to make one from")
+        raise InputError("calibrating needs at least one query")
     if labels is not None and (missing := [query for query in queries if not list(labels.get(query, ()))]):
         raise InputError(f"{len(missing)} of {len(queries)} queries have no labels; the first is {missing[0]!r}")
     top_k = max(1, min(RESULTS, store.points // COMPARED_SHARE))

@@ -55,8 +55,8 @@ def check_query(query: Query) -> None:
                 "a query mapping has the keys 'text' and 'image', or 'text' and 'vectors', not "
                 f"{sorted(map(str, query))}"
             )
-        if "text" in query:
-            check_text("a query's text", query["text"])
+        if "text" in query and not check_text("a query's text", query["text"]).strip() and set(query) == {"text"}:
+            raise InputError("a query must not be empty")
         if "vectors" in query:
             _check_rows(query["vectors"])
     elif not _is_picture(query):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -62,8 +62,9 @@ class Retrieval:
         hybrid: bool | None,
     ) -> list[Hits]:
         """See ``MetaEmbedIndex.search_many``."""
-        if isinstance(queries, (str, Mapping)):
+        if isinstance(queries, (str, Mapping)) or not isinstance(queries, Iterable):
             raise InputError("search_many takes a list of queries, not a single one: wrap it in a list")
+        queries = list(queries)
         for query in queries:
             check_query(query)
         conditions = _check_search(budget, latency_ms, top_k, filter)
@@ -190,8 +191,7 @@ class Retrieval:
     @property
     def groups(self) -> tuple[int, ...]:
         """Document Meta Tokens of the stored vectors."""
-        schema = self._store.schema
-        return GROUPS if schema is None else schema.groups
+        return self._store.known_schema.groups if self._store.exists else GROUPS
 
 
 def _check_search(budget: BudgetLike | None, latency_ms: float | None, top_k: int, filter: Filter) -> Conditions:

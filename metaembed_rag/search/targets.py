@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from metaembed_rag.budget import LADDER, Budget
-from metaembed_rag.errors import IndexMismatchError
+from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.search.calibrate import Labels, calibrate
 from metaembed_rag.search.calibration import Calibration, Measured, pareto_front
 from metaembed_rag.search.latency import Choice, LatencyController, Rung, check_target
@@ -84,6 +84,11 @@ class Targets:
             advance: told the steps done and their number.
         """
         chosen = make_queries(self._store.sample_texts(count).values()) if queries is None else list(queries)
+        if queries is None and not chosen and self._store.points:
+            raise InputError(
+                "the index holds no text to make queries from: calibrate it with your own, by "
+                "index.calibrate(queries=[...]) or metaembed calibrate --queries FILE"
+            )
         found = calibrate(
             self._searcher,
             self._store,

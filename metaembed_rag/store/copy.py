@@ -92,8 +92,7 @@ def copy_index(
             "copy again"
         )
     # Annotations, such as figures measured on the source, come along with the record.
-    final = {**source.retrieve([INDEX_POINT])[INDEX_POINT], **record.to_point().payload}
-    target.set_payload(final, [INDEX_POINT])
+    target.set_payload(record.over(source.retrieve([INDEX_POINT])[INDEX_POINT]), [INDEX_POINT])
     target.optimize()
     return Copied(counted, copied)
 

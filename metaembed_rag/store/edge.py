@@ -14,7 +14,7 @@ import numpy as np
 import qdrant_edge as qe
 
 from metaembed_rag.errors import IndexLockedError, IndexMismatchError, InputError, StoreError
-from metaembed_rag.store.edge_repair import CONFIG_FILE, make_vectors_agree
+from metaembed_rag.store.edge_repair import CONFIG_FILE, locked, make_vectors_agree
 from metaembed_rag.store.engine import (
     MATCHED_FIELDS,
     FloatArray,
@@ -33,6 +33,9 @@ from metaembed_rag.store.words import Terms
 _PAGE = 1000
 #: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
 _INDEXING_THRESHOLD_KB = 20_000
+
+#: What the engine puts into a folder.
+_SHARD_FILES = {CONFIG_FILE, "segments", "wal"}
 
 _MULTIVECTOR = qe.MultiVectorConfig(qe.MultiVectorComparator.MaxSim)
 #: Eight bit codes need no originals: 27 % of the disk of float32 and .99 of its order, against 77 % and .98
@@ -87,7 +90,7 @@ class EdgeEngine:
 
     def __init__(self, folder: str) -> None:
         self._temporary = folder == ":memory:"
-        self.folder = Path(tempfile.mkdtemp(prefix="metaembed-")) if self._temporary else Path(folder)
+        self.folder = Path(tempfile.mkdtemp(prefix="metaembed-") if self._temporary else folder).absolute()
         self._shard: qe.EdgeShard | None = None
         self._closed = False
         if self.exists():
@@ -102,10 +105,12 @@ class EdgeEngine:
 
     @_wrapped
     def create(self, schema: Schema, record: Point) -> None:
+        if self.exists():
+            self._shard = self._load()
+            raise IndexMismatchError(f"{self.folder} was made meanwhile: open it again")
         # Made aside and moved into place in one step: a kill leaves either no index or a whole one.
         building = self.folder.with_name(f"{self.folder.name}.building")
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
+        _make_room(building)
         shard = qe.EdgeShard.create(str(building), _config(schema))
         for field in INDEXED_FIELDS:
             shard.update(qe.UpdateOperation.create_field_index(field, qe.PayloadSchemaType.Keyword))
@@ -316,6 +321,26 @@ class EdgeEngine:
             raise StoreError(
                 f"{self.folder} cannot be opened ({error}); restore it from a copy, or index the documents anew"
             ) from error
+
+
+def _make_room(building: Path) -> None:
+    """Make the folder, in place of what a process that was killed while it made the same index left there.
+
+    Raises:
+        IndexLockedError: another process makes the index right now.
+        IndexMismatchError: the folder holds something else.
+    """
+    if building.exists():
+        if not building.is_dir() or not {entry.name for entry in building.iterdir()} <= _SHARD_FILES:
+            raise IndexMismatchError(f"an index is made in {building} first, which holds something else: move that")
+        if (building / "wal").is_dir():
+            with locked(building / "wal") as free:
+                if not free:
+                    raise IndexLockedError(
+                        f"another process makes an index in {building}: open it again; if none does, delete that folder"
+                    )
+        shutil.rmtree(building)
+    building.mkdir(parents=True)
 
 
 def _config(schema: Schema) -> qe.EdgeConfig:

@@ -26,7 +26,7 @@ def make_vectors_agree(folder: Path) -> bool:
         whether anything was changed; False too where another process has the index open, or where locks on folders
         are not to be had.
     """
-    with _locked(folder / "wal") as free:
+    with locked(folder / "wal") as free:
         if not free:
             return False
         config = _read(folder / CONFIG_FILE)
@@ -68,7 +68,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def locked(folder: Path) -> Iterator[bool]:
     """Hold the lock that the engine itself holds while an index is open; False if it is taken."""
     try:
         import fcntl

@@ -43,8 +43,13 @@ class IndexRecord:
             return 4
         return 2 if self.schema.tenants else 1
 
+    def over(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The payload of another index's point with this record in place of its own: annotations come along."""
+        kept = {name: value for name, value in content.items() if name not in ("page_vectors", "words")}
+        return {**kept, **self.to_point().payload}
+
     def to_point(self) -> Point:
-        """The point that keeps it."""
+        """The point that keeps it. ``page_vectors`` and ``words`` are left out where there are none."""
         content = {
             "kind": "index",
             "schema": self.version,

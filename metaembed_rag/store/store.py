@@ -156,14 +156,17 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever written."""
+        """Whether anything was ever written, here or, while this was open, by another one."""
         self._check_open()
+        if self.schema is None and self._engine.exists():
+            with self._write_lock:
+                self._join()
         return self.schema is not None
 
     @property
     def keeps_words(self) -> bool:
         """Whether pages can be found by their words."""
-        return self.schema is not None and self.schema.words
+        return self.exists and self.known_schema.words
 
     def create(self, schema: Schema, *, model: str, model_name: str) -> None:
         """Make the collection for a model, unless another thread was first."""
@@ -184,9 +187,9 @@ class Store:
             try:
                 self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
             except IndexMismatchError:
-                if not self._engine.concurrent or not self._engine.retrieve([INDEX_POINT]):
+                # Another client of the server was faster, or another process, which has closed the folder since.
+                if not self._engine.exists() or not self._engine.retrieve([INDEX_POINT]):
                     raise
-                # Another client of the server was faster.
                 self._open()
                 self.check_model(model, model_name)
                 return
@@ -533,10 +536,12 @@ class Store:
         self._check_open()
         if not self.exists:
             return 0
-        if self._points is None or self._engine.concurrent:
+        points = self._points
+        if points is None or self._engine.concurrent:
+            # Counted and kept under one lock: a writer that forgets the count does so before or after both.
             with self._calling():
-                self._points = self._engine.count(self._my_visible)
-        return self._points
+                points = self._points = self._engine.count(self._my_visible)
+        return points
 
     def annotate(self, key: str, value: Any) -> None:
         """Keep a JSON value with the index, in one step; what is there under the key is replaced.
@@ -563,16 +568,23 @@ class Store:
             return self._engine.retrieve([home]).get(home, {}).get(key)
 
     def sample_texts(self, count: int, seed: int = 0) -> dict[str, str]:
-        """Texts by id of pages drawn at random: the same seed draws the same from the same pages."""
+        """Texts by id of pages that have one, drawn at random: the same seed draws the same from the same pages."""
         self._check_documents()
         if not self.exists:
             return {}
         with self._calling():
             homes = sorted(point for point, _ in self._engine.scroll(self._my_visible & _FIRST_WINDOWS, ["id"]))
-        drawn = random.Random(seed).sample(homes, min(count, len(homes)))  # noqa: S311 - a sample, not a secret
-        with self._calling():
-            found = self._engine.retrieve(drawn)
-        return {found[point]["id"]: found[point]["text"] for point in drawn if point in found}
+        random.Random(seed).shuffle(homes)  # noqa: S311 - a sample, not a secret
+        texts: dict[str, str] = {}
+        for start in range(0, len(homes), count):
+            drawn = homes[start : start + count]
+            with self._calling():
+                found = self._engine.retrieve(drawn)
+            pages = [found[point] for point in drawn if point in found]
+            texts.update({page["id"]: page["text"] for page in pages if page["text"].strip()})
+            if len(texts) >= count:
+                break
+        return dict(list(texts.items())[:count])
 
     def info(self) -> dict[str, Any]:
         """Counts and settings; see ``MetaEmbedIndex.info``."""
@@ -656,6 +668,11 @@ class Store:
         if record.dirty and not self._engine.concurrent:
             self._recover()
 
+    def _join(self) -> None:
+        """Open what was made since this was opened; a server's client may not be done with making it yet."""
+        if self.schema is None and self._engine.retrieve([INDEX_POINT]):
+            self._open()
+
     def _finish_resize(self) -> None:
         """Make the collection what its record says, after a kill in between."""
         if self.dropping:
@@ -687,7 +704,8 @@ class Store:
                 self._catch_up()
                 raise
             finally:
-                self._points = None
+                with self._calling():
+                    self._points = None
             self._mark(dirty=False)
 
     def _mark(self, *, dirty: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from metaembed_rag import Budget, MetaEmbedIndex
+from metaembed_rag.commands.calibrate import read_queries
 from metaembed_rag.errors import IndexMismatchError, InputError
 from metaembed_rag.search.calibration import Calibration, Measured, Timing
 from metaembed_rag.search.plan import Plan, candidate_plans
@@ -93,6 +95,7 @@ def test_labels_make_quality_ndcg(calibrated):
     assert all(0 <= one.ndcg <= 1 and one.quality == one.ndcg for one in found.measured)
     with pytest.raises(InputError, match="no labels"):
         calibrated.calibrate(QUERIES, labels={QUERIES[0]: ["3"]}, progress=False)
+    assert calibrated.calibrate(QUERIES, labels={q: iter(ids) for q, ids in labels.items()}, progress=False).labelled
 
 
 def test_an_index_that_was_never_calibrated_measures_itself_for_its_first_target(index):
@@ -101,6 +104,14 @@ def test_an_index_that_was_never_calibrated_measures_itself_for_its_first_target
     assert index.info()["calibration"] is None
     assert len(index.search("ferry", latency_ms=60_000)) == 5
     assert index.calibration.queries == 5
+
+
+def test_pages_without_text_are_no_queries(index):
+    index.add_texts(["", " ", *([""] * 30), "a ferry leaves at six"], ids=[str(number) for number in range(33)])
+    assert index.search("ferry", latency_ms=60_000, top_k=1)[0].id == "32"
+    index.delete(["32"])
+    with pytest.raises(InputError, match="queries="):
+        index.calibrate(progress=False)
 
 
 def test_what_cannot_be_calibrated_is_refused(index):
@@ -211,3 +222,13 @@ def test_a_four_bit_index_is_measured_with_its_codes_too(model, tmp_path):
         assert 0 < found.loss.score_error < 0.02
         assert found.loss.overlap == 1.0
         assert Calibration.from_dict(found.to_dict()) == found
+
+
+def test_queries_of_a_file_end_at_line_feeds_alone(tmp_path):
+    queries = ["first\u2028still the first", "second"]
+    rows = [{"query": query, "relevant": ["a"]} for query in queries]
+    labelled, plain = tmp_path / "q.jsonl", tmp_path / "q.txt"
+    labelled.write_bytes("\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
+    plain.write_text("first\n\n second \n", encoding="utf-8")
+    assert read_queries(labelled) == (queries, {query: ["a"] for query in queries})
+    assert read_queries(plain) == (["first", "second"], None)

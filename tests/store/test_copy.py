@@ -177,3 +177,16 @@ def test_on_the_command_line(place, server, tmp_path):
     engine = open_engine(path=str(tmp_path / "back"), url=None, collection="c")
     assert answers(Store(engine)) == expected
     engine.close()
+
+
+@pytest.mark.parametrize("other", ["edge", "server"])
+def test_words_can_be_left_behind(place, other):
+    source, target = place("edge", "x"), place(other, "y")
+    store = filled(source, words=True)
+    assert store.keeps_words
+    copy_index(source, target, words=False)
+    copy = Store(target)
+    assert not copy.keeps_words
+    assert answers(copy) == answers(store)
+    copy.write([document("d")])
+    assert [scored.payload["text"] for scored in copy.get(["d/1"])] == ["d 1 0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from qdrant_client.models import PointStruct
 from metaembed_rag.budget import LADDER, Budget
 from metaembed_rag.errors import (
     IndexClosedError,
+    IndexLockedError,
     IndexMismatchError,
     InputError,
     StoreError,
@@ -24,7 +26,7 @@ from metaembed_rag.store.filters import Filter, parse_filter
 from metaembed_rag.store.open import open_engine
 from metaembed_rag.store.store import Store
 
-from .conftest import document, open_store, rows
+from .conftest import SCHEMA, document, open_store, rows
 
 QUERY = rows(99, 16)
 
@@ -294,3 +296,85 @@ def test_ids_and_metadata_may_be_anything(store):
     assert ids(find(store, filter={"id": f"{name}/1"})) == [f"{name}/1"]
     assert ids(find(store, filter={"nested.x.y": "z", "a b.ü": 2.5})) == [f"{name}/1"]
     assert store.delete_pages([f"{name}/1"]) == 1
+
+
+@pytest.mark.parametrize("left", ["plan.txt", "wal/plan.txt"])
+def test_only_what_is_ours_is_cleared_away(left, tmp_path):
+    # A process that was killed while it made an index leaves it half made; a person's folder may have the same name.
+    file = tmp_path / "index.building" / left
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    if left == "plan.txt":
+        with pytest.raises(IndexMismatchError, match="something else"):
+            open_store("edge", tmp_path)
+        assert file.read_text() == "mine"
+    else:
+        assert open_store("edge", tmp_path).exists
+        assert not file.parent.parent.exists()
+
+
+def test_what_is_made_while_another_one_waits_is_locked_and_then_found(tmp_path):
+    first, second = (
+        Store(open_engine(path=str(tmp_path / "x"), url=None, collection="c", engine="edge")) for _ in range(2)
+    )
+    assert second.sources() == []
+    first.create(SCHEMA, model="fingerprint", model_name="test")
+    first.write([document("a")])
+    for call in (second.sources, lambda: second.create(SCHEMA, model="fingerprint", model_name="test")):
+        with pytest.raises(IndexLockedError):
+            call()
+    first.close()
+    assert second.sources() == ["a"]
+    second.write([document("b")])
+    assert sorted(ids(find(second))) == ["a/1", "b/1"]
+    second.close()
+
+
+def test_clients_of_a_server_see_what_another_one_made(server):
+    first, second = (Store(open_engine(path=None, url=server.url, collection="late")) for _ in range(2))
+    assert second.sources() == []
+    first.create(SCHEMA, model="fingerprint", model_name="test")
+    first.write([document("a")])
+    assert second.sources() == ["a"]
+    assert ids(find(second)) == ["a/1"]
+
+
+def test_a_relative_folder_stays_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("edge", Path("."))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store.write([document("a")])
+    store._engine.optimize()
+    assert store.info()["bytes"] > 0
+    store.close()
+    monkeypatch.chdir(tmp_path)
+    assert open_store("edge", Path(".")).sources() == ["a"]
+
+
+def test_the_count_of_points_is_a_number_whoever_writes(store):
+    store.write([document("a")])
+    answers = []
+    for action in (lambda: None, lambda: setattr(store, "_points", None)):
+        counted = store._engine.count
+
+        def count(filter, action=action, counted=counted):
+            found = counted(filter)
+            action()
+            return found
+
+        store._engine.count = count
+        store._points = None
+        answers.append(store.points)
+        store._engine.count = counted
+    assert answers == [1, 1]
+
+
+def test_samples_are_of_pages_with_a_text(store):
+    texts = {"a": "one", "b": "", "c": "  ", "d": "four"}
+    for name, text in texts.items():
+        entry = document(name)
+        store.write([replace(entry, points=[replace(entry.points[0], text=text)])])
+    assert set(store.sample_texts(2).values()) == {"one", "four"}
+    assert set(store.sample_texts(9).values()) == {"one", "four"}
+    assert len(store.sample_texts(1)) == 1
