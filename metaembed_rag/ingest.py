@@ -48,6 +48,11 @@ def text_id(text: str, metadata: Mapping[str, Any]) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"text\n{text}\n{canonical_json(metadata)}"))
 
 
+def text_document(identifier: str) -> str:
+    """The key of a text's document, which no path is: a text may have the path of a file as its id."""
+    return f"text\n{identifier}"
+
+
 def text_source(identifier: str, metadata: Mapping[str, Any]) -> str:
     """The source of a text: what its metadata says, if that is a text or a number, or else its id."""
     named = metadata.get("source")

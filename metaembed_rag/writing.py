@@ -21,6 +21,7 @@ from metaembed_rag.ingest import (
     file_digest,
     group_by_source,
     page_id,
+    text_document,
     text_id,
     text_source,
     whole_page,
@@ -28,7 +29,7 @@ from metaembed_rag.ingest import (
 from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
-from metaembed_rag.store.documents import Known, WriteDocument
+from metaembed_rag.store.documents import WriteDocument
 from metaembed_rag.store.engine import FloatArray
 from metaembed_rag.store.schema import Schema
 from metaembed_rag.store.store import Store
@@ -134,12 +135,9 @@ class Writer:
                 ready[identifier] = _rows(rows)
         result = Added(order)
         identifiers = list(entries)
-        known = self._store.digests(identifiers) if self._store.exists else {}
-        if taken := [name for name, document in known.items() if not _is_text(name, document)]:
-            raise InputError(f"{taken[0]!r} is the source of a document in this index: give the text another id")
         for start in range(0, len(identifiers), TEXTS_AT_ONCE):
             chunk = {key: entries[key] for key in identifiers[start : start + TEXTS_AT_ONCE]}
-            self._add_text_chunk(chunk, ready, known, result)
+            self._add_text_chunk(chunk, ready, result)
         self._store.settle()
         return result
 
@@ -207,8 +205,6 @@ class Writer:
 
     def _unchanged(self, document: str, content: str, result: Added) -> bool:
         known = self._store.digests([document]).get(document)
-        if known is not None and _is_text(document, known):
-            raise DocumentError(document, "is the id of a text in this index: delete that, or give it another id")
         if known is None or known.digest != content:
             return False
         result.extend(known.page_ids)
@@ -222,16 +218,17 @@ class Writer:
         result.extend(identifier for identifier, _ in named)
         result.added += len(named)
 
-    def _add_text_chunk(
-        self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], known: Mapping[str, Known], result: Added
-    ) -> None:
+    def _add_text_chunk(self, entries: Mapping[str, Page], ready: Mapping[str, FloatArray], result: Added) -> None:
         contents = {
             key: digest(
                 page.text, canonical_json(dict(page.metadata)), *([ready[key].tobytes()] if key in ready else [])
             )
             for key, page in entries.items()
         }
-        new = {key: page for key, page in entries.items() if key not in known or known[key].digest != contents[key]}
+        documents = {text_document(key): key for key in entries}
+        known = self._store.digests(list(documents)) if self._store.exists else {}
+        same = {documents[name] for name, was in known.items() if was.digest == contents[documents[name]]}
+        new = {key: page for key, page in entries.items() if key not in same}
         result.unchanged += len(entries) - len(new)
         if not new:
             return
@@ -250,7 +247,9 @@ def _by_document(
     members: dict[str, list[Any]] = {key: [] for key in entries}
     for point in points:
         members[point.id].append(point)
-    return [WriteDocument(key, page.source, contents[key], members[key]) for key, page in entries.items()]
+    return [
+        WriteDocument(text_document(key), page.source, contents[key], members[key]) for key, page in entries.items()
+    ]
 
 
 def _find_all(paths: Sequence[str], result: Added) -> list[str]:
@@ -267,11 +266,6 @@ def _find_all(paths: Sequence[str], result: Added) -> list[str]:
 def _skip(error: DocumentError, result: Added) -> None:
     logger.warning("skipped %s", error)
     result.skipped.append(error)
-
-
-def _is_text(document: str, known: Known) -> bool:
-    """Whether a document that is known came as a text, which is its own page; ids of a file's pages are others."""
-    return known.page_ids == (document,)
 
 
 def _metadata(given: object) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from metaembed_rag import LADDER, MetaEmbedIndex, Page
 from metaembed_rag.errors import (
     BudgetError,
     CorruptDocumentError,
-    DocumentError,
     DocumentNotFoundError,
     FilterError,
     IndexClosedError,
@@ -127,15 +126,12 @@ def test_a_page_of_a_file_can_be_written_back_and_the_file_restores_it(index, fo
 
 def test_texts_and_files_do_not_take_each_other_s_place(index, folder):
     file = str(folder / "ferry.txt")
-    index.add(file)
-    with pytest.raises(InputError, match="another id"):
-        index.add_texts(["first", "a summary"], ids=["1", file])
-    assert index.sources() == [file], "nothing was written"
-    index.delete(source=file)
+    (page,) = index.add(file)
     index.add_texts(["a summary"], ids=[file])
-    with pytest.raises(DocumentError, match="id of a text"):
-        index.add(file)
+    assert index.add(file).unchanged == 1
+    assert index.add_texts(["a summary"], ids=[file]).unchanged == 1
     assert [hit.text for hit in index.get([file])] == ["a summary"]
+    assert {hit.id for hit in index.search("ferry")} == {page, file}
 
 
 def test_long_pages_have_several_windows_and_one_result(index):

@@ -46,7 +46,7 @@ class Dictionary:
     def add_texts(self, texts: Sequence[str], ids: Sequence[str], metadatas: Sequence[Mapping[str, Any]]) -> None:
         for text, identifier, metadata in zip(texts, ids, metadatas, strict=True):
             source = str(metadata.get("source", identifier))
-            self._replace(identifier, [Entry(identifier, identifier, source, 1, text, metadata)])
+            self._replace(f"text {identifier}", [Entry(identifier, f"text {identifier}", source, 1, text, metadata)])
 
     def add(self, pages: Iterable[Page]) -> None:
         by_source: dict[str, list[Entry]] = {}

@@ -146,6 +146,12 @@ class IndexMachine(RuleBasedStateMachine):
         assert self.index.add(made, progress=False) == [page_id(page.source, page.number) for page in made]
         self.truth.add(made)
 
+    @rule(text=texts, source=sources, number=st.integers(1, 5), meta=metadata)
+    def write_a_page_back(self, text: str, source: str, number: int, meta: dict[str, Any]) -> None:
+        name = page_id(source, number)
+        assert self.index.add_texts([text], ids=[name], metadatas=[meta]) == [name]
+        self.truth.add_texts([text], [name], [meta])
+
     @rule(text=texts, name=ids)
     def refused_texts_change_nothing(self, text: str, name: str) -> None:
         with pytest.raises(MetaEmbedError):
