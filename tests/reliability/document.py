@@ -15,10 +15,10 @@ _METHODS = {
         "Killed at random moments",
         """
 A writer process works through a table of operations (`tests/reliability/kills/operations.py`):
-add, replace, write several documents, delete by source, delete pages by id, resize, calibrate, settle, close and
-open. It announces each before it begins and acknowledges it afterwards, and is ended by SIGKILL at a random moment:
-while it works, while it opens the index or makes a new one, or while it mends what the last kill left. Then another
-process opens the index and proves that
+add, replace, write several documents, give a page's id to a text, delete by source, delete pages by id, resize,
+calibrate, settle, close and open. It announces each before it begins and acknowledges it afterwards, and is ended by
+SIGKILL at a random moment: while it works, while it opens the index or makes a new one, or while it mends what the last
+kill left. Then another process opens the index and proves that
 
 - every acknowledged document is found, at every budget, by search and by `get`, and nothing that was deleted is;
 - a document whose change was under way is there in its old or in its new version, with all of its pages;

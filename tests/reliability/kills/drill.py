@@ -203,6 +203,9 @@ def verify(subject: Subject, state: State, interrupted: Step | None, report: Kil
         return State(tokens=state.tokens)
     found = {rung: subject.search(rung) for rung in subject.rungs}
     documents = identify([content for _, content in next(iter(found.values()))], choices)
+    if interrupted is not None and interrupted.operation == "take_id":
+        shown = {name: documents.get(name) for name in touched}
+        assert shown in ({name: state.documents.get(name) for name in touched}, touched), "an id is nobody's"
     expected = {
         page.content.id: page for name, version in documents.items() for page in subject.expected(name, version)
     }

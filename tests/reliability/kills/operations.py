@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: Documents of one page that share two sources, and documents of many pages that are sources of their own.
@@ -96,12 +96,22 @@ class Operation:
 
 
 def source_of(name: str) -> str:
-    return f"shared{int(name[1:]) % 2}" if name in TEXTS else name
+    return f"shared{int(name[1:]) % 2}" if name in TEXTS else book_of(name)[0]
+
+
+def is_text(name: str) -> bool:
+    return name in TEXTS or book_of(name)[1] is not None
+
+
+def book_of(name: str) -> tuple[str, int | None]:
+    """A book, and which of its pages' ids a text took, whose name is then "d2.7"."""
+    book, _, page = name.partition(".")
+    return book, int(page) if page else None
 
 
 def new_version(generator: random.Random, name: str, longest: int) -> Version:
     # One book in eight may be as long as is allowed.
-    most = 1 if name in TEXTS else longest if generator.random() < 0.125 else min(longest, 12)
+    most = 1 if is_text(name) else longest if generator.random() < 0.125 else min(longest, 12)
     return Version(generator.randrange(1 << 30), tuple(range(1, generator.randint(1, most) + 1)))
 
 
@@ -123,6 +133,19 @@ def plan_replace(generator: random.Random, state: State, longest: int) -> Step |
 def plan_write_many(generator: random.Random, state: State, longest: int) -> Step:
     names = generator.sample(NAMES, generator.randint(2, 5))
     return Step("write_many", {name: new_version(generator, name, longest) for name in names})
+
+
+def plan_take_id(generator: random.Random, state: State, longest: int) -> Step | None:
+    """A text under the id of a book's page, which then goes."""
+    books = [name for name in state.documents if not is_text(name)]
+    if not books:
+        return None
+    book = generator.choice(sorted(books))
+    version = state.documents[book]
+    page = generator.choice(version.pages)
+    left = tuple(number for number in version.pages if number != page)
+    text = f"{book}.{page}"
+    return Step("take_id", {text: new_version(generator, text, 1), book: Version(version.seed, left) if left else None})
 
 
 def plan_delete_source(generator: random.Random, state: State, longest: int) -> Step | None:
@@ -168,6 +191,7 @@ OPERATIONS: dict[str, Operation] = {
     "add": Operation(4, plan_add),
     "replace": Operation(6, plan_replace),
     "write_many": Operation(4, plan_write_many),
+    "take_id": Operation(3, plan_take_id),
     "delete_source": Operation(3, plan_delete_source),
     "delete_pages": Operation(4, plan_delete_pages),
     "resize": Operation(2, plan_resize),
@@ -184,7 +208,14 @@ def plan_step(generator: random.Random, state: State, longest: int, focus: str) 
         name = focus if generator.random() < 0.5 else generator.choices(names, weights)[0]
         step = OPERATIONS[name].plan(generator, state, longest)
         if step is not None:
-            return step
+            return replace(step, outcome={**step.outcome, **_ousted(state, step)})
+
+
+def _ousted(state: State, step: Step) -> dict[str, None]:
+    """Texts whose ids the pages of books take back."""
+    books = {name: version for name, version in step.outcome.items() if version is not None and not is_text(name)}
+    back = (f"{name}.{page}" for name, version in books.items() for page in version.pages)
+    return {text: None for text in back if text in state.documents}
 
 
 def carry_out(state: State, step: Step) -> State:

@@ -27,7 +27,7 @@ from metaembed_rag.store.store import Store
 from metaembed_rag.store.words import query_terms
 
 from ..raw import read_vectors
-from .operations import NAMES, TEXTS, Step, Version, source_of
+from .operations import NAMES, Step, Version, book_of, is_text, source_of
 
 FloatArray = npt.NDArray[np.float32]
 EngineName = Literal["edge", "local"]
@@ -87,6 +87,9 @@ class Subject(ABC):
 
     replace = add
     write_many = add
+
+    def take_id(self, step: Step) -> None:
+        self.write({name: version for name, version in step.outcome.items() if version is not None and is_text(name)})
 
     def delete_source(self, step: Step) -> None:
         self.delete(source=step.arguments["source"])
@@ -226,7 +229,7 @@ class StoreSubject(Subject):
         return None if kept is None else int(kept["number"])
 
     def page_id(self, name: str, page: int) -> str:
-        return f"{name}/{page}"
+        return _page_id(name, page)
 
     def expected(self, name: str, version: Version) -> list[Expected]:
         pages: dict[int, list[WritePoint]] = {}
@@ -272,17 +275,17 @@ class IndexSubject(Subject):
     def write(self, documents: Mapping[str, Version]) -> None:
         from metaembed_rag import Page
 
-        texts = [name for name in documents if name in TEXTS]
+        texts = [name for name in documents if is_text(name)]
         if texts:
             self._index.add_texts(
                 [_text(name, documents[name], 1) for name in texts],
-                ids=texts,
+                ids=[self.page_id(name, 1) for name in texts],
                 metadatas=[_metadata(name, documents[name], 1) | {"source": source_of(name)} for name in texts],
             )
         books = [
             Page(name, page, _text(name, version, page), metadata=_metadata(name, version, page))
             for name, version in documents.items()
-            if name not in TEXTS
+            if not is_text(name)
             for page in version.pages
         ]
         if books:
@@ -305,13 +308,14 @@ class IndexSubject(Subject):
     def page_id(self, name: str, page: int) -> str:
         from metaembed_rag.ingest import page_id
 
-        return name if name in TEXTS else page_id(name, page)
+        book, taken = book_of(name)
+        return page_id(book, taken or page) if taken or not is_text(name) else name
 
     def expected(self, name: str, version: Version) -> list[Expected]:
         pages = []
         for page in version.pages:
             text, metadata = _text(name, version, page), _metadata(name, version, page)
-            if name in TEXTS:
+            if is_text(name):
                 metadata["source"] = source_of(name)
             content = _content(self.page_id(name, page), source_of(name), page, text, metadata)
             pages.append(Expected(content, _embed(text)))
@@ -349,6 +353,11 @@ _WORDS = [
 ]
 
 
+def _page_id(name: str, page: int) -> str:
+    book, taken = book_of(name)
+    return f"{book}/{page if taken is None else taken}"
+
+
 def _points(name: str, version: Version) -> Iterator[WritePoint]:
     for page in version.pages:
         # Every window's vectors follow from its part of the text, so that ``resize`` can make them again.
@@ -356,7 +365,7 @@ def _points(name: str, version: Version) -> Iterator[WritePoint]:
         start = 0
         for window, part in enumerate(parts):
             yield WritePoint(
-                id=f"{name}/{page}",
+                id=_page_id(name, page),
                 page=page,
                 window=window,
                 span=(start, start + len(part)),
