@@ -99,7 +99,8 @@ class Subject(ABC):
         self.delete(ids=[self.page_id(name, page) for name, numbers in pages.items() for page in numbers])
 
     def settle(self, step: Step) -> None:
-        self.store._changed = ALL  # as if enough had changed
+        if self.store.exists:
+            self.store._changed = ALL  # as if enough had changed
         self.store.settle()
 
     def reopen(self, step: Step) -> None:
