@@ -119,6 +119,8 @@ class MetaEmbedIndex:
             raise InputError("give a path or a url, not both")
         if url is None and path is None:
             path = default_index_path()
+        if not isinstance(path, (str, os.PathLike)) and (path is not None or not isinstance(url, str)):
+            raise InputError("path is the path of a folder, and url the address of a server as a text")
         self.path = None if path is None else os.fspath(path)
         self._address = _address(self.path, url, collection, engine, tenant)
         if not create and self.path is not None and self.path != ":memory:" and not Path(self.path).is_dir():
@@ -452,11 +454,12 @@ class MetaEmbedIndex:
         Raises:
             InputError: the index is empty, or a query has no labels.
         """
-        if isinstance(queries, str):
+        if queries is not None and (isinstance(queries, str) or not isinstance(queries, Iterable)):
             raise InputError("calibrate takes a list of queries, not a single one: wrap it in a list")
+        queries = None if queries is None else list(queries)
         for query in queries or ():
             check_query(query)
-        relevant = None if labels is None else {query: list(ids) for query, ids in labels.items()}
+        relevant = None if labels is None else _relevant(labels)
         with step_progress("calibrating", progress) as advance:
             return self._retrieval.targets.calibrate(queries, labels=relevant, advance=advance)
 
@@ -576,6 +579,13 @@ class MetaEmbedIndex:
         )
         while (hits := await self._reads.run(next, stream, None)) is not None:
             yield hits
+
+
+def _relevant(labels: object) -> dict[str, list[str]]:
+    """Labels as lists, which may be read more than once."""
+    if not isinstance(labels, Mapping):
+        raise InputError(f"labels are a mapping of queries to ids, not a {type(labels).__name__}")
+    return {query: check_ids(ids) for query, ids in labels.items()}
 
 
 def _address(

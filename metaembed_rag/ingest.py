@@ -49,8 +49,8 @@ def text_id(text: str, metadata: Mapping[str, Any]) -> str:
 
 
 def text_document(identifier: str) -> str:
-    """The key of a text's document, which no path is: a text may have the path of a file as its id."""
-    return f"text\n{identifier}"
+    """The key of a text's document, which no source is: a text may have the path of a file as its id."""
+    return f"\0{identifier}"
 
 
 def text_source(identifier: str, metadata: Mapping[str, Any]) -> str:
@@ -197,12 +197,18 @@ def group_by_source(pages: Sequence[Page]) -> dict[str, list[Page]]:
     """Pages by document, in order of first appearance.
 
     Raises:
-        InputError: two pages of a document have the same number, or a text or source cannot be stored.
+        InputError: two pages of a document have the same number, or a part of one cannot be stored.
     """
     grouped: dict[str, list[Page]] = {}
     for page in pages:
+        if isinstance(page.number, bool) or not isinstance(page.number, int) or not 1 <= page.number < 2**31:
+            raise InputError(f"the number of a page is a whole number from 1, not {page.number!r}")
+        if not isinstance(page.metadata, Mapping):
+            raise InputError(f"the metadata of page {page.number} is a mapping, not {type(page.metadata).__name__}")
         check_text(f"the text of page {page.number}", page.text)
-        grouped.setdefault(check_text("a page's source", page.source), []).append(page)
+        if "\0" in check_text("a page's source", page.source):
+            raise InputError("a page's source must not hold a character of value 0")
+        grouped.setdefault(page.source, []).append(page)
     for source, members in grouped.items():
         if len({page.number for page in members}) != len(members):
             raise InputError(f"{source}: two pages have the same number")

@@ -111,15 +111,20 @@ class RichProgress:
         self._bars.update(self._documents, advance=1)
 
 
+def has_terminal() -> bool:
+    """Whether somebody may be looking at standard error, which a service may not even have."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def make_progress(show: bool | None) -> Progress:
     """A bar if asked for (or, with None, if standard error is a terminal), else silence."""
-    return RichProgress() if (sys.stderr.isatty() if show is None else show) else SilentProgress()
+    return RichProgress() if (has_terminal() if show is None else show) else SilentProgress()
 
 
 @contextmanager
 def step_progress(title: str, show: bool | None) -> Iterator[Callable[[int, int], None]]:
     """A function to be told steps done and their number; a bar with an estimate, shown as by ``make_progress``."""
-    if not (sys.stderr.isatty() if show is None else show):
+    if not (has_terminal() if show is None else show):
         yield lambda done, total: None
         return
     from rich.console import Console

@@ -26,7 +26,7 @@ from metaembed_rag.ingest import (
     text_source,
     whole_page,
 )
-from metaembed_rag.pages import Limits, OcrMode, Page, count_pages, find_documents, read_document
+from metaembed_rag.pages import Limits, OcrMode, Page, check_ocr, count_pages, find_documents, read_document
 from metaembed_rag.pages.clean import check_text
 from metaembed_rag.progress import Progress, make_progress
 from metaembed_rag.store.documents import WriteDocument
@@ -77,6 +77,7 @@ class Writer:
         items = [documents] if isinstance(documents, (str, os.PathLike, Page)) else _listed("documents", documents)
         if stray := [item for item in items if not isinstance(item, (str, os.PathLike, Page))]:
             raise InputError(f"documents are paths or Pages, not {type(stray[0]).__name__}")
+        check_ocr(ocr)
         fixed = _metadata(metadata)
         pages = [item for item in items if isinstance(item, Page)]
         paths = [os.fspath(item) for item in items if not isinstance(item, Page)]

@@ -134,6 +134,18 @@ def test_texts_and_files_do_not_take_each_other_s_place(index, folder):
     assert {hit.id for hit in index.search("ferry")} == {page, file}
 
 
+def test_no_source_is_the_key_of_a_text(index):
+    for name in ("text\nhello", "hello"):
+        index.add(Page(name, 1, "a page"))
+    index.add_texts(["a text"], ids=["hello"])
+    assert len(index) == 3
+
+
+def test_a_service_has_no_standard_error(index, folder, monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    assert index.add(folder).added == 2
+
+
 def test_long_pages_have_several_windows_and_one_result(index):
     filler = " ".join(f"Paragraph {n} is about gravel and sand." for n in range(200))
     index.add(
@@ -183,6 +195,21 @@ def test_wrong_arguments_are_told(index):
         (lambda: index.add_texts(["x"], embeddings=["abc"]), InputError),
         (lambda: index.add_texts(["x"], embeddings=[[[1.0], [1.0, 2.0]]]), InputError),
         (lambda: index.add(None), InputError),
+        (lambda: index.add(Page("s", 0, "x")), InputError),
+        (lambda: index.add(Page("s", 2**70, "x")), InputError),
+        (lambda: index.add(Page("s", "1", "x")), InputError),
+        (lambda: index.add(Page("s\0", 1, "x")), InputError),
+        (lambda: index.add(Page("s", 1, "x", metadata=None)), InputError),
+        (lambda: index.add(Page("s", 1, "x"), ocr="bogus"), InputError),
+        (lambda: index.calibrate(5), InputError),
+        (lambda: index.calibrate(["x"], labels={"x": "ab"}), InputError),
+        (lambda: index.calibrate(["x"], labels={"x": None}), InputError),
+        (lambda: index.calibrate(["x"], labels=["x"]), InputError),
+        (lambda: index.explain_match("x", None), InputError),
+        (lambda: index.search("x", latency_ms=10**400), InputError),
+        (lambda: MetaEmbedIndex(5), InputError),
+        (lambda: MetaEmbedIndex(url=5), InputError),
+        (lambda: MetaEmbedIndex(":memory:", model=5), InputError),
         (lambda: index.add([3]), InputError),
         (lambda: index.add(REPORTS, metadata=["a"]), InputError),
         (lambda: index.add_texts(["x"], ids=["\ud800"]), InputError),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 
 import typer
@@ -27,10 +26,11 @@ def doctor(
     else:
         from rich.console import Console
 
+        from metaembed_rag.progress import has_terminal
         from metaembed_rag.tables import findings_summary, print_finding
 
         console = Console()
-        with Console(stderr=True).status("looking", spinner="line") if sys.stderr.isatty() else nullcontext():
+        with Console(stderr=True).status("looking", spinner="line") if has_terminal() else nullcontext():
             for finding in examine(index, url=url, collection=collection, model=model):
                 findings.append(finding)
                 print_finding(finding, console)

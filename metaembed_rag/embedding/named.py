@@ -55,6 +55,8 @@ def name_model(
     """
     if isinstance(model, (str, Path)):
         return NamedModel(model, dtype, device)
+    if not hasattr(model, "document_fingerprint"):
+        raise InputError(f"model is a MetaEmbed or the name of one, not a {type(model).__name__}")
     if dtype is not None or device is not None:
         raise InputError("a loaded model stays as it is: leave dtype and device out, or give its name in its place")
     return None

@@ -12,6 +12,7 @@ from metaembed_rag.errors import InputError, MetaEmbedError
 from metaembed_rag.evidence.evidence import Evidence
 from metaembed_rag.evidence.lines import Layout, Place, lay_out
 from metaembed_rag.evidence.score import best_matches, leave_out, read_alone, token_similarities
+from metaembed_rag.hit import Hit
 from metaembed_rag.pages import Page, read_page
 from metaembed_rag.scoring import best_run
 from metaembed_rag.search.query import Query, check_query, describe_query, embed_queries
@@ -19,7 +20,6 @@ from metaembed_rag.search.query import Query, check_query, describe_query, embed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from metaembed_rag.hit import Hit
     from metaembed_rag.index import MetaEmbedIndex
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -56,6 +56,8 @@ def explain_match(
     check_query(query)
     if method not in METHODS:
         raise InputError(f"method {method!r} is not known: use {', '.join(METHODS)}")
+    if not isinstance(hit, Hit):
+        raise InputError(f"evidence is shown for a Hit of a search, not for a {type(hit).__name__}")
     wanted = hit.budget if budget is None else Budget.parse(budget)
     model = index.model
     rows = embed_queries(lambda: model, [query], wanted.query, model.dim)[0]

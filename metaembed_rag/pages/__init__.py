@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from metaembed_rag.pages.documents import OcrMode, count_pages, find_documents, read_document, read_page, render_page
+from metaembed_rag.pages.documents import (
+    OcrMode,
+    check_ocr,
+    count_pages,
+    find_documents,
+    read_document,
+    read_page,
+    render_page,
+)
 from metaembed_rag.pages.limits import Limits
 from metaembed_rag.pages.ocr import OcrReader, RapidOcrReader
 from metaembed_rag.pages.page import Page, Route, Word
@@ -15,6 +23,7 @@ __all__ = [
     "RapidOcrReader",
     "Route",
     "Word",
+    "check_ocr",
     "count_pages",
     "find_documents",
     "read_document",

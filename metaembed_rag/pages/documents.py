@@ -21,6 +21,16 @@ OcrMode: TypeAlias = Literal["auto", "never", "always"]
 _DEFAULT_LIMITS = Limits()
 
 
+def check_ocr(ocr: object) -> None:
+    """Refuse what is no OcrMode.
+
+    Raises:
+        InputError: nothing of "auto", "never" and "always".
+    """
+    if ocr not in get_args(OcrMode):
+        raise InputError(f"ocr={ocr!r} is not understood: pass 'auto', 'never' or 'always'")
+
+
 def read_document(
     path: str | os.PathLike[str],
     *,
@@ -73,8 +83,7 @@ def read_page(
 
 
 def _read(source: str, ocr: OcrMode, limits: Limits, reader: OcrReader | None, only: int | None) -> Iterator[Page]:
-    if ocr not in get_args(OcrMode):
-        raise InputError(f"ocr={ocr!r} is not understood: pass 'auto', 'never' or 'always'")
+    check_ocr(ocr)
     kind = sniff(source, limits)
     if kind == "pdf":
         from metaembed_rag.pages.pdf import read_pdf

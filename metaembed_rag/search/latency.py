@@ -24,6 +24,8 @@ from metaembed_rag.errors import InputError
 from metaembed_rag.search.calibration import Measured
 from metaembed_rag.search.plan import Plan
 
+#: A target that nobody means, beyond which numbers lose their sense.
+_MOST_SECONDS = 1e9
 #: Part of the target that a prediction may fill.
 MARGIN = 0.9
 #: Queries on time that a step up asks for.
@@ -268,5 +270,5 @@ def check_target(seconds: float) -> None:
     Raises:
         InputError: not a positive, finite number.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _MOST_SECONDS:
         raise InputError("latency_ms must be a positive number of milliseconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,9 +34,6 @@ from metaembed_rag.store.words import Terms
 _PAGE = 1000
 #: The graph is built for the dense vector of segments above this; smaller ones are scanned faster.
 _INDEXING_THRESHOLD_KB = 20_000
-
-#: What the engine puts into a folder.
-_SHARD_FILES = {CONFIG_FILE, "segments", "wal"}
 
 _MULTIVECTOR = qe.MultiVectorConfig(qe.MultiVectorComparator.MaxSim)
 #: Eight bit codes need no originals: 27 % of the disk of float32 and .99 of its order, against 77 % and .98
@@ -90,28 +88,43 @@ class EdgeEngine:
 
     def __init__(self, folder: str) -> None:
         self._temporary = folder == ":memory:"
-        self.folder = Path(tempfile.mkdtemp(prefix="metaembed-") if self._temporary else folder).absolute()
+        # As it is now, whatever directory the process changes to or a link is turned to.
+        self.folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="metaembed-") if self._temporary else folder))
         self._shard: qe.EdgeShard | None = None
         self._closed = False
+        try:
+            self._check_place()
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be opened ({error.strerror}); name another folder") from error
+
+    def _check_place(self) -> None:
         if self.exists():
             self._shard = self._load()
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise IndexMismatchError(f"{self.folder} is not empty and holds no index; name an empty or new folder")
         elif self.folder.exists() and not self.folder.is_dir():
             raise IndexMismatchError(f"{self.folder} is a file, not the folder of an index")
+        elif os.path.ismount(self.folder):
+            raise IndexMismatchError(
+                f"{self.folder} is where a volume is mounted, and an index is moved into its place whole: name a "
+                "folder in it"
+            )
 
     def exists(self) -> bool:
         return (self.folder / CONFIG_FILE).is_file()
 
     @_wrapped
     def create(self, schema: Schema, record: Point) -> None:
-        if self.exists():
-            self._shard = self._load()
-            raise IndexMismatchError(f"{self.folder} was made meanwhile: open it again")
+        self._refuse_made()
         # Made aside and moved into place in one step: a kill leaves either no index or a whole one.
         building = self.folder.with_name(f"{self.folder.name}.building")
         _make_room(building)
-        shard = qe.EdgeShard.create(str(building), _config(schema))
+        try:
+            shard = qe.EdgeShard.create(str(building), _config(schema))
+        except Exception as error:
+            if "WouldBlock" in str(error):
+                raise _being_made(building) from error
+            raise
         for field in INDEXED_FIELDS:
             shard.update(qe.UpdateOperation.create_field_index(field, qe.PayloadSchemaType.Keyword))
         if schema.tenants:
@@ -120,10 +133,26 @@ class EdgeEngine:
         shard.update(qe.UpdateOperation.upsert_points([qe.Point(record.id, {}, dict(record.payload))]))
         shard.flush()
         shard.close()
-        if self.folder.is_dir():
-            self.folder.rmdir()
-        building.rename(self.folder)
+        try:
+            if self.folder.is_dir():
+                self.folder.rmdir()
+            building.rename(self.folder)
+        except OSError:
+            shutil.rmtree(building, ignore_errors=True)
+            self._refuse_made()
+            raise
         self._shard = self._load()
+
+    def _refuse_made(self) -> None:
+        """Take over the index, if another process was faster and is done with it.
+
+        Raises:
+            IndexLockedError: it is not done with it.
+            IndexMismatchError: it was made meanwhile, and is open now.
+        """
+        if self.exists():
+            self._shard = self._load()
+            raise IndexMismatchError(f"{self.folder} was made meanwhile: open it again")
 
     @_wrapped
     def upsert(self, points: Sequence[Point]) -> None:
@@ -331,16 +360,28 @@ def _make_room(building: Path) -> None:
         IndexMismatchError: the folder holds something else.
     """
     if building.exists():
-        if not building.is_dir() or not {entry.name for entry in building.iterdir()} <= _SHARD_FILES:
+        if not building.is_dir() or any(not _is_shard_file(entry.name) for entry in building.iterdir()):
             raise IndexMismatchError(f"an index is made in {building} first, which holds something else: move that")
         if (building / "wal").is_dir():
             with locked(building / "wal") as free:
                 if not free:
-                    raise IndexLockedError(
-                        f"another process makes an index in {building}: open it again; if none does, delete that folder"
-                    )
-        shutil.rmtree(building)
-    building.mkdir(parents=True)
+                    raise _being_made(building)
+        shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+    except FileExistsError as error:
+        raise _being_made(building) from error
+
+
+def _being_made(building: Path) -> IndexLockedError:
+    return IndexLockedError(
+        f"another process makes an index in {building}: open it again; if none does, delete that folder"
+    )
+
+
+def _is_shard_file(name: str) -> bool:
+    """Whether the engine puts a file of this name into a folder; it writes its config by way of a temporary one."""
+    return name in (CONFIG_FILE, "segments", "wal") or name.startswith(".atomicwrite")
 
 
 def _config(schema: Schema) -> qe.EdgeConfig:

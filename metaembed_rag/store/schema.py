@@ -204,7 +204,8 @@ def flags(metadata: Mapping[str, Any]) -> list[str]:
 
 def flag(path: Sequence[str], value: bool | float) -> str:
     """The keyword for a value at a path of metadata keys."""
-    return json.dumps([*path, value], ensure_ascii=False)
+    # Minus zero equals zero, but is written otherwise.
+    return json.dumps([*path, value + 0.0 if isinstance(value, float) else value], ensure_ascii=False)
 
 
 def _flagged(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool | float]]:

@@ -617,8 +617,8 @@ class Store:
             raise IndexClosedError("this index is closed; open it again")
 
     def _check_documents(self) -> None:
-        self._check_open()
-        if self._unrecovered:
+        # First, since an index that was made meanwhile may be divided by tenants.
+        if self.exists and self._unrecovered:
             with self._write_lock:
                 self._catch_up()
         if self._tenant is None and self.schema is not None and self.schema.tenants:

@@ -120,3 +120,5 @@ def test_a_whole_number_equals_itself_written_as_a_broken_one(store):
     assert found(year={"not": 2019}) == {"l"}
     assert found(year={"not_in": [2020]}) == {"f", "i"}
     assert not found(year=[2**62, True])
+    store.write(document(name, 1, year=year) for name, year in {"-": -0.0, "0": 0}.items())
+    assert found(year=0) == found(year=0.0) == found(year=-0.0) == {"-", "0"}

@@ -298,7 +298,7 @@ def test_ids_and_metadata_may_be_anything(store):
     assert store.delete_pages([f"{name}/1"]) == 1
 
 
-@pytest.mark.parametrize("left", ["plan.txt", "wal/plan.txt"])
+@pytest.mark.parametrize("left", ["plan.txt", "wal/plan.txt", ".atomicwriteX1y2"])
 def test_only_what_is_ours_is_cleared_away(left, tmp_path):
     # A process that was killed while it made an index leaves it half made; a person's folder may have the same name.
     file = tmp_path / "index.building" / left
@@ -310,7 +310,7 @@ def test_only_what_is_ours_is_cleared_away(left, tmp_path):
         assert file.read_text() == "mine"
     else:
         assert open_store("edge", tmp_path).exists
-        assert not file.parent.parent.exists()
+        assert not (tmp_path / "index.building").exists()
 
 
 def test_what_is_made_while_another_one_waits_is_locked_and_then_found(tmp_path):
@@ -378,3 +378,43 @@ def test_samples_are_of_pages_with_a_text(store):
     assert set(store.sample_texts(2).values()) == {"one", "four"}
     assert set(store.sample_texts(9).values()) == {"one", "four"}
     assert len(store.sample_texts(1)) == 1
+
+
+def test_an_index_of_tenants_that_was_made_meanwhile_is_shown_to_nobody_else(opener):
+    if not opener.persistent or opener.kind == "local-path":
+        pytest.skip("one handle at a time, locked from the start")
+    place = (
+        {"path": None, "url": opener._url}
+        if opener.shared
+        else {"path": str(opener._folder / "index"), "url": None, "engine": "edge"}
+    )
+    early = [Store(open_engine(collection="c", **place)) for _ in range(5)]
+    owned = Store(open_engine(collection="c", **place), tenant="acme")
+    owned.create(SCHEMA, model="fingerprint", model_name="test")
+    owned.write([document("a")])
+    owned.close()
+    calls = ["sources", "get", "vectors", "sample_texts", "digests"]
+    for store, call in zip(early, calls, strict=True):
+        arguments = {"sources": (), "sample_texts": (3,)}.get(call, (["a/1"],))
+        with pytest.raises(IndexMismatchError, match="divided by tenants"):
+            getattr(store, call)(*arguments)
+        store.close()
+
+
+def test_a_link_to_an_empty_folder_becomes_an_index(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "index").symlink_to(tmp_path / "real")
+    store = open_store("edge", tmp_path)
+    store.write([document("a")])
+    store.close()
+    assert open_store("edge", tmp_path).sources() == ["a"]
+    assert (tmp_path / "real" / "segments").is_dir()
+
+
+def test_places_that_cannot_hold_an_index_are_refused_on_opening(tmp_path, monkeypatch):
+    with pytest.raises(StoreError, match="name another folder"):
+        open_engine(path="x" * 300, url=None, collection="c", engine="edge")
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: True)
+    with pytest.raises(IndexMismatchError, match="name a folder in it"):
+        open_engine(path=str(tmp_path / "volume"), url=None, collection="c", engine="edge")

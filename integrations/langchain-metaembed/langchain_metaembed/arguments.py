@@ -70,10 +70,7 @@ class Dial:
         if budget is not None and latency_ms is not None:
             raise InputError("give budget or latency_ms, not both: a latency target chooses the budget itself")
         if latency_ms is not None and (
-            isinstance(latency_ms, bool)
-            or not isinstance(latency_ms, (int, float))
-            or not math.isfinite(latency_ms)
-            or latency_ms <= 0
+            isinstance(latency_ms, bool) or not isinstance(latency_ms, (int, float)) or not 0 < latency_ms < math.inf
         ):
             raise InputError(f"latency_ms must be a number of milliseconds above 0, not {latency_ms!r}")
         return cls(None if budget is None else parse_budget(budget), latency_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.vectorstores import VectorStore
 
@@ -13,7 +13,7 @@ from langchain_metaembed.arguments import refuse_unknown
 from langchain_metaembed.pictures import Picture, open_picture, path_of, picture_id
 from metaembed_rag.errors import InputError
 from metaembed_rag.index import MetaEmbedIndex
-from metaembed_rag.pages import OcrMode
+from metaembed_rag.pages import OcrMode, check_ocr
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,8 +102,7 @@ class MetaEmbedWrites(VectorStore):
             DocumentError: a picture cannot be read; those before it are indexed.
             InputError: lengths differ, or an id is given for a file.
         """
-        if ocr not in get_args(OcrMode):
-            raise InputError(f"ocr={ocr!r} is not understood: pass 'auto', 'never' or 'always'")
+        check_ocr(ocr)
         added: list[str] = []
         for image, file, metadata, name in _each_image(images, metadatas, ids):
             if file is not None:
