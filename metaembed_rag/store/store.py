@@ -188,9 +188,8 @@ class Store:
                 self._engine.create(schema, IndexRecord(schema, (), model, model_name).to_point())
             except IndexMismatchError:
                 # Another client of the server was faster, or another process, which has closed the folder since.
-                if not self._engine.exists() or not self._engine.retrieve([INDEX_POINT]):
+                if not self.exists:
                     raise
-                self._open()
                 self.check_model(model, model_name)
                 return
         self.schema, self._model, self._points = schema, (model, model_name), 0

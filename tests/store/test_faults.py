@@ -6,6 +6,7 @@ After each fault a document is exactly what it was or what it was to become, and
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -73,6 +74,19 @@ def version(number):
     }
 
 
+def attempt(faults, fault, call, times, action):
+    """Do something whose so-and-so-many-th call fails: the error, if it ends in one, and the calls that failed."""
+    faults.arm(fault, call, times)
+    error = None
+    try:
+        action()
+    except StoreError as caught:
+        error = caught
+    failed = list(faults.failed)
+    faults.heal()
+    return error, failed
+
+
 @pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
 @pytest.mark.parametrize(("kind", "fault"), CASES)
 def test_writing(store, faults, fault, times):
@@ -81,14 +95,7 @@ def test_writing(store, faults, fault, times):
     allowed = seen(store)["a"]
     for call in range(1, 60):
         new, after = version(call)
-        faults.arm(fault, call, times)
-        error = None
-        try:
-            store.write([new])
-        except StoreError as caught:
-            error = caught
-        failed = list(faults.failed)
-        faults.heal()
+        error, failed = attempt(faults, fault, call, times, partial(store.write, [new]))
         now = seen(store)
         assert now["other"] == {("kept", 1)}
         assert now["a"] in (allowed, after), f"half of it after call {call} ({failed[:1]})"
@@ -119,14 +126,7 @@ def test_taking_a_page_s_id(store, faults, fault, times):
         store.write([entry])
         points = [replace(point, id="a/2") for point in document("text", version="text").points]
         text = WriteDocument("a/2", "a", "text", points)
-        faults.arm(fault, call, times)
-        error = None
-        try:
-            store.write([text])
-        except StoreError as caught:
-            error = caught
-        failed = list(faults.failed)
-        faults.heal()
+        error, failed = attempt(faults, fault, call, times, partial(store.write, [text]))
         now = seen(store)
         taken = {("v2", 1), ("v2", 3)}
         allowed = {(frozenset(pages), False), (frozenset(taken), True)}
@@ -139,6 +139,7 @@ def test_taking_a_page_s_id(store, faults, fault, times):
         assert store._engine.count(Filter()) == 2 * 2 + 1 + 2 + 2 + 1, "leftovers"
     else:
         pytest.fail("every call failed")
+    assert call > 6, "faults were not injected"
 
 
 @pytest.mark.parametrize("times", [1, FOREVER], ids=["once", "lasting"])
@@ -148,14 +149,7 @@ def test_deleting(store, faults, fault, times):
         for call in range(1, 30):
             entry, before = version(2)
             store.write([entry])
-            faults.arm(fault, call, times)
-            error = None
-            try:
-                delete()
-            except StoreError as caught:
-                error = caught
-            failed = list(faults.failed)
-            faults.heal()
+            error, failed = attempt(faults, fault, call, times, delete)
             now = seen(store)
             assert now.get("a") in (None, before), f"half of it after call {call} ({failed[:1]})"
             assert error is not None or "a" not in now

@@ -27,7 +27,7 @@ from metaembed_rag.store.store import Store
 from metaembed_rag.store.words import query_terms
 
 from ..raw import read_vectors
-from .operations import NAMES, Step, Version, book_of, is_text, source_of
+from .operations import NAMES, TEXTS, Step, Version, book_of, is_text, source_of
 
 FloatArray = npt.NDArray[np.float32]
 EngineName = Literal["edge", "local"]
@@ -310,7 +310,7 @@ class IndexSubject(Subject):
         from metaembed_rag.ingest import page_id
 
         book, taken = book_of(name)
-        return page_id(book, taken or page) if taken or not is_text(name) else name
+        return name if name in TEXTS else page_id(book, taken or page)
 
     def expected(self, name: str, version: Version) -> list[Expected]:
         pages = []
@@ -356,7 +356,7 @@ _WORDS = [
 
 def _page_id(name: str, page: int) -> str:
     book, taken = book_of(name)
-    return f"{book}/{page if taken is None else taken}"
+    return f"{book}/{taken or page}"
 
 
 def _points(name: str, version: Version) -> Iterator[WritePoint]:
